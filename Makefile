@@ -1,0 +1,67 @@
+# riskfed: `make help` lists the targets. Every target sets up what it needs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Nothing here talks to anybody outside: no telemetry, no update checks.
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_UPDATE_CHECK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: $(READY) ## Private virtual environment with pinned packages
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "riskfed needs Python 3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.PHONY: demo
+demo: $(READY) ## Five banks train one model under encryption on real Flower processes; table at the end
+	$(BIN)/riskfed demo
+
+.PHONY: up
+up: $(READY) ## The demo's whole stack, kept running (MLflow, scoring API)
+	$(BIN)/riskfed up
+
+.PHONY: down
+down: $(READY) ## Stop what `make up` started
+	$(BIN)/riskfed down
+
+.PHONY: test
+test: lint ## Lint, types, layers and all tests
+	$(BIN)/pytest
+
+.PHONY: test-quick
+test-quick: lint ## As `test`, without the slow ones
+	$(BIN)/pytest -m 'not slow'
+
+.PHONY: lint
+lint: $(READY) ## Lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(READY) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(READY) ## Cost and exactness tables; writes runs/bench/trees.json
+	$(BIN)/python -m benchmarks.trees
+
+.PHONY: clean
+clean: ## Remove what runs and builds leave
+	rm -rf runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

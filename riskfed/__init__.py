@@ -1,0 +1,36 @@
+"""riskfed: banks train one default-prediction model together, and no loan record leaves any of them.
+
+schema = riskfed.Schema.from_frame(frame, target="default")
+job = riskfed.HorizontalXgboost(n_estimators=50, max_depth=4)
+result = riskfed.simulate({"north": a, "south": b, "west": c}, schema, job)
+result.booster                                     # an xgboost.Booster
+riskfed.pooled_reference(frame, result.cuts, job)  # the same trees, to the last bit
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from riskfed.jobs import HorizontalXgboost
+    from riskfed.schema import Feature, Schema
+    from riskfed.simulation import Result, pooled_reference, simulate
+
+_HOMES = {
+    "Feature": "riskfed.schema",
+    "HorizontalXgboost": "riskfed.jobs",
+    "Result": "riskfed.simulation",
+    "Schema": "riskfed.schema",
+    "pooled_reference": "riskfed.simulation",
+    "simulate": "riskfed.simulation",
+}
+
+__all__ = ["Feature", "HorizontalXgboost", "Result", "Schema", "pooled_reference", "simulate"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: a courier or a scoring service that needs one small module does not pay for the rest.
+    if name not in _HOMES:
+        raise AttributeError(f"module riskfed has no attribute {name}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,68 @@
+"""What a party program may yield.
+
+A protocol is an ordinary generator that reads from top to bottom. It does no I/O: it yields one of the requests below and gets
+the answer back, so the same code runs in a notebook, in a test and behind a bank's vault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sum:
+    """Ask for the sum of an array over all banks; protected on the way out, revealed on the way in.
+
+    Attributes:
+        values: (k,) int64, this bank's share. Every bank yields the same k.
+        bound: proven bound on the magnitude of every element of the pooled sum, known to all banks alike, at most 2^62.
+
+    The answer is the pooled (k,) int64 array.
+    """
+
+    values: np.ndarray = field(repr=False)
+    bound: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Tell the server how far the job is. Every bank sends the same pooled figures; they are seen by the operator in plain."""
+
+    step: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMetrics:
+    """Figures of this bank alone. They leave the bank only where its policy says so."""
+
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Hand out the job's result in plain: the one thing that all banks agreed to disclose. Must be equal at every bank."""
+
+    result: bytes = field(repr=False)
+
+
+Request = Sum | Progress | OwnMetrics | Release
+Program = Generator[Request, Any, T]
+
+
+def run_alone(program: Program[T]) -> T:
+    """Run a program for one party by itself, in its own memory: every sum is its own. Nothing is protected, for nothing is sent."""
+    answer = None
+    while True:
+        try:
+            request = program.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        answer = request.values if isinstance(request, Sum) else None

@@ -1,0 +1,117 @@
+"""Random n-th powers mod n^2 for Paillier, by the owner of the factors: about 60 times faster than the textbook, and exactly as random.
+
+The textbook multiplies by r^n mod n^2, r uniform in Z*_n. Mod p^2 this is uniform on the one subgroup of order p - 1 of the cyclic group
+Z*_(p^2): the n-th powers, n being divisible by p and prime to p - 1. The same holds mod q^2, and both are independent by the
+Chinese remainder theorem. If g generates Z*_p, then G = g^p mod p^2 generates that subgroup, and G^a with a uniform in [0, p-1) is
+uniform on it. So the distribution equals the textbook's: no assumption is added to Paillier's (DCR), and no short exponents are used.
+(Damgard, Jurik and Nielsen 2010, section 4.2, use one base mod n^2, which costs twice as much and leaves a statistical distance.)
+
+Fixed-base windows: a is written in digits of WINDOW bits, and the powers of G for each digit's value and place are tabulated. An entry x is
+kept as x = A (1 + L p) mod p^2 with A, L in [0, p), so that a product of entries is (product of A) * (1 + p * sum of L): factors of half
+the length, and additions.
+
+Secret: the tables, since p divides differences of them, and the exponents. Lookups depend on secret exponents, so another process
+on the bank's own machine that can time its caches is outside of the model, as for gmpy2's powers in general.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+import gmpy2
+import numpy as np
+from gmpy2 import mpz
+
+from riskfed.secure.paillier_key import PaillierKey
+
+WINDOW: Final = 10
+_BATCH: Final = 512
+
+
+class ObfuscatorTable:
+    """Tables of both primes of a key: at 2048 bits about a second to make and 75 MB to hold.
+
+    Args:
+        key: the private key.
+        window: bits of a digit, 1 to 16.
+    """
+
+    def __init__(self, key: PaillierKey, window: int = WINDOW) -> None:
+        g, h = key.generators
+        self._p, self._q = _PrimeTable(mpz(key.p), mpz(g), window), _PrimeTable(mpz(key.q), mpz(h), window)
+        self._p_square, self._q_square = self._p.square, self._q.square
+        self._inverse = gmpy2.invert(self._p_square, self._q_square)
+
+    def draw(self, count: int) -> list[mpz]:
+        """`count` independent uniform n-th powers mod n^2, in [1, n^2)."""
+        powers: list[mpz] = []
+        for start in range(0, count, _BATCH):
+            size = min(_BATCH, count - start)
+            for at_p, at_q in zip(self._p.draw(size), self._q.draw(size), strict=True):
+                powers.append(at_p + self._p_square * ((at_q - at_p) * self._inverse % self._q_square))
+        return powers
+
+    def __repr__(self) -> str:
+        return "ObfuscatorTable(secrets not shown)"
+
+
+class _PrimeTable:
+    """Uniform draws from the subgroup of order p - 1 of Z*_(p^2)."""
+
+    def __init__(self, prime: mpz, generator: mpz, window: int) -> None:
+        self.square = prime * prime
+        self._prime = prime
+        self._bits = (prime - 1).bit_length()
+        self._window = window
+        self._rows = self._tabulate(gmpy2.powmod(generator, prime, self.square))
+
+    def _tabulate(self, base: mpz) -> list[list[tuple[mpz, mpz]]]:
+        rows = []
+        for _ in range(-(-self._bits // self._window)):
+            row, base = self._row(base)
+            rows.append(row)
+        return rows
+
+    def _row(self, base: mpz) -> tuple[list[tuple[mpz, mpz]], mpz]:
+        """Entries (A, L) of base^0 ... base^(2^window - 1), and the next row's base, base^(2^window)."""
+        prime, square = self._prime, self.square
+        inverse_base = gmpy2.invert(base % prime, prime)  # powers of the inverse give 1/A without inverting each
+        power, inverse = mpz(1), mpz(1)
+        row = []
+        for _ in range(1 << self._window):
+            quotient, remainder = gmpy2.f_divmod(power, prime)
+            row.append((remainder, quotient * inverse % prime))
+            power = power * base % square
+            inverse = inverse * inverse_base % prime
+        return row, power
+
+    def draw(self, count: int) -> list[mpz]:
+        powers = []
+        for digits in self._digits(count).tolist():
+            entries = [row[digit] for row, digit in zip(self._rows, digits, strict=True)]
+            powers.append(self._product(entries))
+        return powers
+
+    def _product(self, entries: list[tuple[mpz, mpz]]) -> mpz:
+        product, logarithm = mpz(1), mpz(0)
+        if len(entries) % 2:
+            entries.append((mpz(1), mpz(0)))
+        pairs = iter(entries)
+        for (first, first_log), (second, second_log) in zip(pairs, pairs, strict=True):
+            product = product * (first * second) % self.square
+            logarithm += first_log + second_log
+        return product * (1 + self._prime * logarithm) % self.square
+
+    def _digits(self, count: int) -> np.ndarray:
+        """(count, rows) digits, lowest first, of exponents uniform in [0, p - 1): drawn by rejection, so without any bias."""
+        limit, size = int(self._prime - 1), (self._bits + 7) // 8
+        accepted: list[bytes] = []
+        while len(accepted) < count:
+            candidate = secrets.randbits(self._bits)
+            if candidate < limit:
+                accepted.append(candidate.to_bytes(size, "little"))
+        bits = np.unpackbits(np.frombuffer(b"".join(accepted), dtype=np.uint8).reshape(count, size), axis=1, bitorder="little")
+        padded = np.zeros((count, len(self._rows) * self._window), dtype=np.int64)
+        padded[:, : self._bits] = bits[:, : self._bits]
+        return padded.reshape(count, -1, self._window) @ (1 << np.arange(self._window))

@@ -1,0 +1,103 @@
+"""From an applicant to PD and points, with one model. Numpy only: neither xgboost nor a DataFrame in the path of a request."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from riskfed.errors import ConfigurationError, RegistryError, RiskfedError
+from riskfed.serving.applicant import ApplicantForm
+from riskfed.serving.registry_client import ModelFiles
+from riskfed.trees.booster_json import parse_booster
+from riskfed.trees.predictor import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class PointsScale:
+    """Points = offset - (pdo / ln 2) logit(PD), where offset = base - (pdo / ln 2) ln(odds); Siddiqi, Credit Risk Scorecards.
+
+    Attributes:
+        base: points at `odds`.
+        odds: goods to bads at `base`.
+        pdo: points that double the odds.
+        minimum, maximum: points are rounded to an integer (half to even) and clipped to this range.
+    """
+
+    base: float = 600.0
+    odds: float = 50.0
+    pdo: float = 20.0
+    minimum: int = 300
+    maximum: int = 850
+
+    def __post_init__(self) -> None:
+        if not (self.odds > 0 and self.pdo > 0 and self.minimum < self.maximum):
+            raise ConfigurationError("points need odds and pdo above 0, and a minimum below the maximum; correct the scale")
+
+    def points(self, log_odds: float) -> int:
+        """Points of an applicant whose logit(PD), the log-odds of default, is `log_odds`."""
+        factor = self.pdo / math.log(2)
+        exact = self.base - factor * math.log(self.odds) - factor * log_odds
+        return round(min(max(exact, self.minimum), self.maximum))
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A scored applicant: probability of default, float32 like XGBoost's, and points (higher is better)."""
+
+    pd: float
+    points: int
+
+
+class ScoringEngine:
+    """One model, ready to score. Immutable, so that a newer one can take its place between two requests.
+
+    Raises:
+        RegistryError: the files are no model, or the model and its schema do not belong together.
+    """
+
+    def __init__(self, files: ModelFiles, scale: PointsScale | None = None) -> None:
+        self.model = files.reference
+        self.sha256 = files.sha256
+        self.form = ApplicantForm(files.schema)
+        self.scale = scale or PointsScale()
+        try:
+            trees, base_score, columns = parse_booster(files.booster)
+            self._predictor = Predictor(trees, base_score)
+        except RiskfedError as error:
+            raise RegistryError(f"model {files.reference}: {error}; register it again") from None
+        if tuple(columns) != files.schema.columns:
+            raise RegistryError(
+                f"model {files.reference} has {len(columns)} columns that are not the {len(files.schema.columns)} of its "
+                "schema, in order; register the model with the schema that it was trained on"
+            )
+
+    def score(self, applicant: Mapping[str, Any]) -> Score:
+        """Score one applicant.
+
+        Raises:
+            ApplicantError: the applicant does not meet the schema.
+        """
+        return self._score_row(self.form.encode(applicant))
+
+    def check(self) -> None:
+        """Score the schema's example and a row with everything missing.
+
+        Raises:
+            RegistryError: the model cannot score, or does not give a probability.
+        """
+        empty = np.full((1, len(self.form.schema.columns)), np.nan, dtype=np.float32)
+        try:
+            scores = [self.score(self.form.example()), self._score_row(empty)]
+        except (RiskfedError, ArithmeticError, LookupError, ValueError) as error:
+            raise RegistryError(f"model {self.model} cannot score ({type(error).__name__}); register a sound one") from None
+        if not all(0.0 <= score.pd <= 1.0 for score in scores):
+            raise RegistryError(f"model {self.model} gives no probability; register a sound one")
+
+    def _score_row(self, row: np.ndarray) -> Score:
+        # The margin is logit(PD) before rounding to a PD: it keeps the points exact where the PD rounds to 0 or 1.
+        margins = self._predictor.margins(row)
+        return Score(float(self._predictor.pd(row)[0]), self.scale.points(float(margins[0])))

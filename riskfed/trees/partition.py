@@ -1,0 +1,121 @@
+"""Where records go: splitting a node's range of the row index, and following whole trees, by bin codes.
+
+A record goes left if its code is at most the split's bin, or is 255 (missing) and the split's default is left. Both are one
+comparison: for a default to the right, 255 is above every bin that a split can have; for a default to the left, adding 1 to
+the code in uint8 carries 255 round to 0. A feature whose 256 bins use code 255 for a value has no missing values, is only
+ever split with the default to the right, and never with all its bins on the left.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(cache=True, nogil=True)
+def partition_rows(
+    columns: NDArray[np.uint8],
+    rows: NDArray[np.int32],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    features: NDArray[np.int32],
+    bins: NDArray[np.int16],
+    default_left: NDArray[np.uint8],
+    buffer: NDArray[np.int32],
+    middles: NDArray[np.int64],
+) -> None:
+    """Reorder the ranges of k nodes so that the records of the left child come first. The order within a child is kept.
+
+    Args:
+        columns: (n_features, n) uint8 bin codes, feature by feature.
+        rows: (n,) int32 row index, changed in place.
+        begins, ends: (k,) int64 ranges in it.
+        features, bins, default_left: (k,) the splits, as in `split.Splits`.
+        buffer: (n,) int32 scratch space.
+        middles: (k,) int64, filled with the first position of each right child.
+    """
+    for node in range(begins.shape[0]):
+        codes = columns[features[node]]
+        shift = np.uint8(default_left[node])
+        last = np.int64(bins[node]) + np.int64(shift)
+        left = begins[node]
+        right = np.int64(0)
+        for index in range(begins[node], ends[node]):
+            row = rows[index]
+            goes_left = np.int64(np.int64(np.uint8(codes[row] + shift)) <= last)
+            # Both are written and one counts: a branch here would be mispredicted for every other record.
+            rows[left] = row
+            buffer[right] = row
+            left += goes_left
+            right += 1 - goes_left
+        rows[left : ends[node]] = buffer[:right]
+        middles[node] = left
+
+
+@njit(cache=True, nogil=True)
+def add_leaves(
+    rows: NDArray[np.int32],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    values: NDArray[np.float32],
+    margins: NDArray[np.float32],
+) -> None:
+    """Add the value of each of k leaves to the margins of the records in its range of the row index."""
+    for leaf in range(begins.shape[0]):
+        for index in range(begins[leaf], ends[leaf]):
+            margins[rows[index]] += values[leaf]
+
+
+@njit(cache=True, nogil=True)
+def add_sibling_leaves(
+    columns: NDArray[np.uint8],
+    rows: NDArray[np.int32],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    features: NDArray[np.int32],
+    bins: NDArray[np.int16],
+    default_left: NDArray[np.uint8],
+    values: NDArray[np.float32],
+    margins: NDArray[np.float32],
+) -> None:
+    """Add the leaves of k splits with two leaves each to margins, without sorting the records into them first.
+
+    Args:
+        values: (k, 2) float32 left and right leaf; the others as in `partition_rows`.
+    """
+    for node in range(begins.shape[0]):
+        codes = columns[features[node]]
+        shift = np.uint8(default_left[node])
+        last = np.int64(bins[node]) + np.int64(shift)
+        for index in range(begins[node], ends[node]):
+            row = rows[index]
+            goes_right = np.int64(np.int64(np.uint8(codes[row] + shift)) > last)
+            margins[row] += values[node, goes_right]
+
+
+@njit(cache=True, nogil=True)
+def find_leaves(
+    codes: NDArray[np.uint8],
+    left_children: NDArray[np.int32],
+    right_children: NDArray[np.int32],
+    features: NDArray[np.int32],
+    bins: NDArray[np.int16],
+    default_left: NDArray[np.uint8],
+    leaves: NDArray[np.int32],
+) -> None:
+    """Follow records through a tree.
+
+    Args:
+        codes: (n, n_features) uint8.
+        left_children, right_children, features, bins, default_left: (n_nodes,) as in `Tree`.
+        leaves: (n,) int32, filled with node ids.
+    """
+    for row in range(codes.shape[0]):
+        node = np.int32(0)
+        while left_children[node] >= 0:
+            shift = np.uint8(default_left[node])
+            code = np.int64(np.uint8(codes[row, features[node]] + shift))
+            goes_left = code <= np.int64(bins[node]) + np.int64(shift)
+            node = left_children[node] if goes_left else right_children[node]
+        leaves[row] = node
