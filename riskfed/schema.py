@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -113,7 +112,7 @@ class Schema(BaseModel):
         """Names of the encoded columns, in the order of the model's features."""
         return tuple(column for feature in self.features for column in feature.columns)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """sha256 (hex) of the canonical JSON: two parties with equal fingerprints encode records alike."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))

@@ -187,19 +187,10 @@ def pooled_reference(frame: pd.DataFrame, cuts: Cuts, job: HorizontalXgboost) ->
 
     if cuts.schema is None:
         raise SchemaError("these cuts carry no schema; take them from a federation's result")
-    development, held_out = Records.from_frame(frame, cuts.schema).hold_out(
-        job.validation_fraction, job.validation_seed
-    )
-    totals = Totals.from_pooled(Totals.local(development, held_out))
-    return train_pooled(
-        development.matrix,
-        development.labels,
-        development.weights,
-        cuts,
-        job,
-        totals.base_score(job),
-        held_out=(held_out.matrix, held_out.labels) if job.early_stopping_rounds is not None else None,
-    )
+    records = Records.from_frame(frame, cuts.schema)
+    development, held_out = records.hold_out(job.validation_fraction, job.validation_seed)
+    watched = (held_out.matrix, held_out.labels) if job.early_stopping_rounds is not None else None
+    return train_pooled(development.matrix, development.labels, development.weights, cuts, job, watched=watched)
 
 
 class _Ledger:

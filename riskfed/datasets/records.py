@@ -148,7 +148,8 @@ def log_odds(block: Columns) -> np.ndarray:
     Args:
         block: the feature columns of `portfolio.DTYPES`, (n,) each, NaN or code -1 where missing.
     """
-    return _main_effects(block) + _interactions(block) + np.float32(-3.4)
+    total: np.ndarray = _main_effects(block) + _interactions(block) + np.float32(-3.4)
+    return total
 
 
 def _main_effects(block: Columns) -> np.ndarray:

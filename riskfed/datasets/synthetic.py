@@ -126,7 +126,7 @@ class SyntheticBank:
             The path.
 
         Raises:
-            ConfigurationError: an argument is out of range, or pyarrow is not installed.
+            ConfigurationError: an argument is out of range, pyarrow is not installed, or the file cannot be written.
         """
         _at_least("rows", rows, 1)
         _at_least("shard_rows", shard_rows, 1)
@@ -140,6 +140,8 @@ class SyntheticBank:
                     table = pa.Table.from_pandas(frame, schema=writer.schema, preserve_index=False)
                     writer.write_table(table, row_group_size=shard_rows)
             partial.replace(target)
+        except OSError as error:
+            raise ConfigurationError(f"cannot write {target}: {error.strerror or error}") from None
         finally:
             partial.unlink(missing_ok=True)
         return target

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from riskfed.errors import JobError
+from riskfed.errors import ContractError, JobError
 from riskfed.jobs import HorizontalXgboost
 from riskfed.protocols.evaluation import evaluate, losses, score_cells
 from riskfed.protocols.program import OwnMetrics, Program, Progress, Release, Sum, run_alone
@@ -32,8 +32,10 @@ from riskfed.trees.grower import Grower
 from riskfed.trees.logit import estimate_base_score, margin_of, sigmoid
 from riskfed.trees.tree import Tree
 
-WEIGHT_BITS = 20
-"""Fractional bits of summed sample weights."""
+WEIGHT_BITS = 32
+"""Fractional bits of summed sample weights: a float32 weight of 2^-9 or more is exact."""
+MOST_WEIGHT = 2.0**29
+"""Most that one bank's sample weights may sum to."""
 LEAST_CELL = 20
 """Least rows in a released score cell."""
 
@@ -51,7 +53,13 @@ class Totals:
 
     @classmethod
     def local(cls, development: Records, held_out: Records) -> np.ndarray:
-        """This bank's share, (6,) int64."""
+        """This bank's share, (6,) int64.
+
+        Raises:
+            ContractError: the sample weights are too large to be summed.
+        """
+        if (weight := float(development.weights.sum(dtype=np.float64))) > MOST_WEIGHT:
+            raise ContractError(f"the sample weights sum to {weight:.3g}, at most {MOST_WEIGHT:.3g} is possible; scale them down")
         bads = development.labels != 0
         weights = np.rint(development.weights.astype(np.float64) * 2.0**WEIGHT_BITS).astype(np.int64)
         held_out_bads = int((held_out.labels != 0).sum())
@@ -79,10 +87,6 @@ class Totals:
             return float(np.float32(job.base_score))
         repaid = self.weight - self.weight_of_defaults
         return float(estimate_base_score(self.weight_of_defaults, repaid, job.scale_pos_weight))
-
-    def gradient_weight(self, job: HorizontalXgboost) -> float:
-        """Sum of all weights that gradients carry: bounds every pooled gradient sum."""
-        return self.weight + self.weight_of_defaults * (job.scale_pos_weight - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ def train(records: Records, schema: Schema, job: HorizontalXgboost) -> Program[T
         development.weights,
         cuts,
         job,
-        total_weight=totals.gradient_weight(job),
+        total_weight=totals.weight,
         base_score=base_score,
     )
     watch = _Watch(cuts.bin(held_out.matrix), held_out.labels, base_score, totals.held_out_rows, job)
@@ -138,7 +142,7 @@ def train(records: Records, schema: Schema, job: HorizontalXgboost) -> Program[T
         cells = counted.merged(LEAST_CELL)
         yield OwnMetrics(_own_figures(margins, held_out.labels))
     release = ModelRelease(
-        booster=booster_json(trees, cuts, job, base_score),
+        booster=booster_json(trees, cuts.feature_names, job, base_score),
         schema=schema,
         metrics=metrics,
         history=watch.history,

@@ -6,14 +6,15 @@
     3     contributions(): 32 random bytes, sealed to each other bank        ciphertext
     4     receive_contributions(): checks the commitments, gives SessionKeys -
 
-* Pair keys: HKDF(X25519 shared secret, salt = transcript), where the transcript is the hash of context, pinned keys and all hellos.
-  Two banks that were shown different hellos have different pair keys, so step 4 fails between them.
-* Group key: HKDF(all contributions, salt = transcript). A commitment to each contribution is part of its bank's hello, so no bank
-  can choose its own after seeing the others', nor send different ones to different banks. Equal transcripts and opened
-  commitments make equal group keys: whoever finishes step 4 shares its key with all that finish.
-* A hello is signed over the context's digest (run, attempt, roster, plan), so one from another run or attempt does not verify.
-* Forward secrecy: the ephemeral key is dropped at step 2 and the contribution at step 4; a signing key that leaks later opens
-  nothing of the past. (Python cannot wipe memory; the references are dropped.)
+* Pair keys: HKDF(X25519 shared secret, salt = transcript), where the transcript is the hash of context, pinned keys
+  and all hellos. Two banks that were shown different hellos have different pair keys, so step 4 fails between them.
+* Group key: HKDF(all contributions, salt = transcript). A commitment to each contribution is part of its bank's
+  hello, so no bank can choose its own after seeing the others', nor send different ones to different banks. Equal
+  transcripts and opened commitments make equal group keys: whoever finishes step 4 shares its key with all that finish.
+* A hello is signed over the context's digest (run, attempt, roster, plan), so one from another run or attempt does
+  not verify.
+* Forward secrecy: the ephemeral key is dropped at step 2 and the contribution at step 4; a signing key that leaks
+  later opens nothing of the past. (Python cannot wipe memory; the references are dropped.)
 
 It follows SIGMA's rule (Krawczyk 2003) that what is signed names its signer and that keys depend on the whole exchange.
 """
@@ -47,12 +48,14 @@ class _State(Enum):
 
 
 class Handshake:
-    """One bank's side, without I/O. Each method is called once, in the order of the table above; a failure ends the handshake.
+    """One bank's side, without I/O. Each method is called once, in the order of the table above; a failure ends the
+    handshake.
 
     Args:
         identity: this bank's signing key.
         own_name: this bank's name in the roster.
-        pinned: bank -> public key, which the banks exchanged beforehand outside of the server's reach. May name more banks.
+        pinned: bank -> public key, which the banks exchanged beforehand outside of the server's reach. May name more
+            banks.
         context: what the keys will be bound to.
 
     Raises:
@@ -64,7 +67,9 @@ class Handshake:
         if own_name not in context.roster:
             raise PlanError(f"{own_name} is not in the roster {', '.join(context.roster)}")
         if unpinned := [name for name in context.roster if name not in pinned]:
-            raise ConfigurationError(f"no public key is pinned for {', '.join(unpinned)}; {own_name} must obtain and pin it first")
+            raise ConfigurationError(
+                f"no public key is pinned for {', '.join(unpinned)}; {own_name} must obtain and pin it first"
+            )
         if pinned[own_name] != identity.public:
             raise ConfigurationError(f"the public key pinned for {own_name} is not that of its own identity key")
         self._identity = identity
@@ -83,7 +88,9 @@ class Handshake:
         self._enter(_State.START, _State.SENT_HELLO)
         assert self._ephemeral is not None
         ephemeral = self._ephemeral.public_key().public_bytes_raw()
-        unsigned = _MAGIC + ephemeral + secrets.token_bytes(KEY_BYTES) + self._commitment(self._own_name, self._contribution)
+        unsigned = (
+            _MAGIC + ephemeral + secrets.token_bytes(KEY_BYTES) + self._commitment(self._own_name, self._contribution)
+        )
         own = unsigned + self._identity.sign(self._signed(self._own_name, unsigned))
         self._hellos = {self._own_name: own}
         self._state = _State.SENT_HELLO
@@ -102,7 +109,9 @@ class Handshake:
         self._enter(_State.SENT_HELLO, _State.HAS_HELLOS)
         self._expect_banks(hellos, "hello")
         if hellos.get(self._own_name, self._hellos[self._own_name]) != self._hellos[self._own_name]:
-            raise RemoteProtocolError(f"the server returned to {self._own_name} a hello of its own that it did not send")
+            raise RemoteProtocolError(
+                f"the server returned to {self._own_name} a hello of its own that it did not send"
+            )
         for name in self._others():
             self._verify_hello(name, hellos[name])
             self._hellos[name] = hellos[name]
@@ -119,7 +128,8 @@ class Handshake:
         """Step 3: other bank -> this bank's 32 random bytes, sealed to it."""
         self._enter(_State.HAS_HELLOS, _State.SENT_CONTRIBUTIONS)
         sealed = {
-            name: encrypt(self._pair_keys[name], self._contribution, self._envelope(self._own_name, name)) for name in self._others()
+            name: encrypt(self._pair_keys[name], self._contribution, self._envelope(self._own_name, name))
+            for name in self._others()
         }
         self._state = _State.SENT_CONTRIBUTIONS
         return sealed
@@ -147,9 +157,12 @@ class Handshake:
         return keys
 
     def _enter(self, expected: _State, following: _State) -> None:
-        """Refuse a step out of order. Until the step ends well the state is FAILED, so that a failed one cannot be repeated."""
+        """Refuse a step out of order. Until the step ends well the state is FAILED, so that a failed one cannot be
+        repeated."""
         if self._state is not expected:
-            raise LocalProtocolError(f"handshake of {self._own_name} is in state {self._state.name}; {following.name} needs {expected.name}")
+            raise LocalProtocolError(
+                f"handshake of {self._own_name} is in state {self._state.name}; {following.name} needs {expected.name}"
+            )
         self._state = _State.FAILED
 
     def _others(self) -> list[str]:
@@ -163,7 +176,9 @@ class Handshake:
 
     def _verify_hello(self, name: str, hello: bytes) -> None:
         if len(hello) != _HELLO_BYTES or not hello.startswith(_MAGIC):
-            raise RemoteProtocolError(f"the hello of {name} has {len(hello)} bytes or another format; expected {_HELLO_BYTES} bytes")
+            raise RemoteProtocolError(
+                f"the hello of {name} has {len(hello)} bytes or another format; expected {_HELLO_BYTES} bytes"
+            )
         unsigned, signature = hello[:_SIGNED_BYTES], hello[_SIGNED_BYTES:]
         if not signature_is_valid(self._pinned[name], signature, self._signed(name, unsigned)):
             raise ProtectionError(
@@ -183,10 +198,16 @@ class Handshake:
         theirs = self._hellos[name][len(_MAGIC) : len(_MAGIC) + KEY_BYTES]
         try:
             shared = self._ephemeral.exchange(X25519PublicKey.from_public_bytes(theirs))
-        except ValueError:  # a point of small order would give a shared secret that everybody knows (RFC 7748, section 6.1)
-            raise ProtectionError(f"the ephemeral key of {name} is a point of small order; {name} must start again") from None
+        except (
+            ValueError
+        ):  # a point of small order would give a shared secret that everybody knows (RFC 7748, section 6.1)
+            raise ProtectionError(
+                f"the ephemeral key of {name} is a point of small order; {name} must start again"
+            ) from None
         both = sorted([self._own_name, name])
-        return hkdf(shared, salt=self._transcript, info=frame(b"riskfed pair key v1", *(bank.encode() for bank in both)))
+        return hkdf(
+            shared, salt=self._transcript, info=frame(b"riskfed pair key v1", *(bank.encode() for bank in both))
+        )
 
     def _envelope(self, sender: str, recipient: str) -> bytes:
         return frame(b"riskfed contribution v1", self._transcript, sender.encode(), recipient.encode())
@@ -196,10 +217,13 @@ class Handshake:
             contribution = decrypt(self._pair_keys[name], sealed, self._envelope(name, self._own_name))
         except InvalidTag:
             raise ProtectionError(
-                f"the contribution of {name} does not open: it was changed, or the server showed {name} and {self._own_name} different hellos"
+                f"the contribution of {name} does not open: it was changed, "
+                f"or the server showed {name} and {self._own_name} different hellos"
             ) from None
         if self._commitment(name, contribution) != self._hellos[name][_SIGNED_BYTES - KEY_BYTES : _SIGNED_BYTES]:
-            raise ProtectionError(f"the contribution of {name} is not the one that its hello commits to; {name} must explain")
+            raise ProtectionError(
+                f"the contribution of {name} is not the one that its hello commits to; {name} must explain"
+            )
         return contribution
 
 

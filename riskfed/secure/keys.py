@@ -1,6 +1,7 @@
 """Who a bank is, what a run is, and the keys that the banks of a run share.
 
-Secret: the signing key inside an `Identity`, everything inside `SessionKeys`. Public: names, contexts, public keys, fingerprints.
+Secret: the signing key inside an `Identity`, everything inside `SessionKeys`. Public: names, contexts, public keys,
+fingerprints.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ MAXIMUM_BANKS: Final = 255
 
 
 class Identity:
-    """A bank's long-lived Ed25519 signing key (RFC 8032). It signs the ephemeral keys of a run and never encrypts anything."""
+    """A bank's long-lived Ed25519 signing key (RFC 8032). It signs the ephemeral keys of a run and never encrypts
+    anything."""
 
     __slots__ = ("_key",)
 
@@ -57,10 +59,13 @@ class Identity:
             key = serialization.load_pem_private_key(pem, None if passphrase is None else passphrase.encode())
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise ConfigurationError(
-                f"the identity key cannot be read ({type(error).__name__}); expected an Ed25519 key in PKCS #8 PEM and its passphrase"
+                f"the identity key cannot be read ({type(error).__name__}); "
+                "expected an Ed25519 key in PKCS #8 PEM and its passphrase"
             ) from None
         if not isinstance(key, Ed25519PrivateKey):
-            raise ConfigurationError(f"the identity key is a {type(key).__name__}; expected Ed25519: generate a new identity")
+            raise ConfigurationError(
+                f"the identity key is a {type(key).__name__}; expected Ed25519: generate a new identity"
+            )
         return cls(key)
 
     @property
@@ -81,7 +86,8 @@ class Identity:
 
 
 def fingerprint(public: str) -> str:
-    """128 bits of the SHA-256 of a public key in groups of four hexadecimal digits, for people to compare by telephone."""
+    """128 bits of the SHA-256 of a public key in groups of four hexadecimal digits, for people to compare by
+    telephone."""
     hexadecimal = hashlib.sha256(_public_bytes(public)).hexdigest()[:32]
     return "-".join(hexadecimal[i : i + 4] for i in range(0, 32, 4))
 
@@ -101,7 +107,9 @@ def _public_bytes(public: str) -> bytes:
     except (binascii.Error, ValueError):
         raw = b""
     if len(raw) != KEY_BYTES:
-        raise ConfigurationError("a bank's public key is malformed; expected 32 bytes in base64, as Identity.public gives them")
+        raise ConfigurationError(
+            "a bank's public key is malformed; expected 32 bytes in base64, as Identity.public gives them"
+        )
     return raw
 
 
@@ -130,7 +138,9 @@ class Context:
         if not 0 <= self.attempt < 2**32:
             raise PlanError(f"attempt is {self.attempt}; expected 0 to 2^32 - 1")
         if not MINIMUM_BANKS <= len(self.roster) <= MAXIMUM_BANKS:
-            raise PlanError(f"the roster names {len(self.roster)} banks; protection needs {MINIMUM_BANKS} to {MAXIMUM_BANKS}")
+            raise PlanError(
+                f"the roster names {len(self.roster)} banks; protection needs {MINIMUM_BANKS} to {MAXIMUM_BANKS}"
+            )
         if list(self.roster) != sorted(set(self.roster)) or not all(self.roster):
             raise PlanError(f"the roster must be sorted, without repeated or empty names, got {', '.join(self.roster)}")
         if len(self.plan_digest) != 32:
@@ -140,7 +150,9 @@ class Context:
     def digest(self) -> bytes:
         """sha256 of all fields in an unambiguous encoding: 32 bytes."""
         names = frame(*(name.encode() for name in self.roster))
-        return digest(b"riskfed context v1", self.run.encode(), self.attempt.to_bytes(4, "big"), names, self.plan_digest)
+        return digest(
+            b"riskfed context v1", self.run.encode(), self.attempt.to_bytes(4, "big"), names, self.plan_digest
+        )
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -172,21 +184,24 @@ class SessionKeys:
     def derive_pair(self, other: str, label: str, step: int, *, length: int = KEY_BYTES) -> bytes:
         """Key for one purpose and step that only this bank and `other` can derive; the same on both sides."""
         if other not in self.pair_keys:
-            raise LocalProtocolError(f"{self.own_name} shares no key with {other}; the roster is {', '.join(self.context.roster)}")
+            raise LocalProtocolError(
+                f"{self.own_name} shares no key with {other}; the roster is {', '.join(self.context.roster)}"
+            )
         return hkdf(self.pair_keys[other], info=self._info(b"pair", label, step), length=length)
 
     def use_step(self, step: int) -> None:
         """Claim a step number for one protected array; only rising numbers are accepted.
 
-        The register belongs to the keys, not to a protection: two sums under the same masks could be subtracted, whichever
-        objects made them.
+        The register belongs to the keys, not to a protection: two sums under the same masks could be subtracted,
+        whichever objects made them.
 
         Raises:
             LocalProtocolError: the number was used, or is below one that was.
         """
         if not self._last_step[0] < step < 2**63:
             raise LocalProtocolError(
-                f"{self.own_name} was to protect step {step} after step {self._last_step[0]}; each step is answered once, in rising order"
+                f"{self.own_name} was to protect step {step} after step {self._last_step[0]}; "
+                "each step is answered once, in rising order"
             )
         self._last_step[0] = step
 
@@ -194,7 +209,10 @@ class SessionKeys:
         return frame(b"riskfed key v1", kind, self.context.digest, label.encode(), step.to_bytes(8, "big"))
 
     def __repr__(self) -> str:
-        return f"SessionKeys(run={self.context.run!r}, attempt={self.context.attempt}, own_name={self.own_name!r}, secrets not shown)"
+        run, attempt = self.context.run, self.context.attempt
+        return f"SessionKeys(run={run!r}, attempt={attempt}, own_name={self.own_name!r}, secrets not shown)"
 
     def __reduce__(self) -> NoReturn:
-        raise LocalProtocolError("SessionKeys are not pickled or copied: a run that starts again makes new ones by a new handshake")
+        raise LocalProtocolError(
+            "SessionKeys are not pickled or copied: a run that starts again makes new ones by a new handshake"
+        )

@@ -1,15 +1,18 @@
-"""Protection of a sum by masks that cancel: bank A adds a stream that bank B subtracts (Bonawitz et al. 2017, section 4.0.1).
+"""Protection of a sum by masks that cancel: bank A adds a stream that bank B subtracts (Bonawitz et al. 2017, section
+4.0.1).
 
-    part of bank u = v_u + sum_{w after u} m_uw - sum_{w before u} m_uw (+ pad, if u is the first of the roster)    mod 2^64
+    part of bank u = v_u + sum_{w after u} m_uw - sum_{w before u} m_uw (+ pad, if u is the first of the roster)
+    mod 2^64
 
-Secret: pair masks m_uw (known to u and w) and the pad (known to all banks, not to the server), each an AES-256-CTR stream under a
-fresh HKDF key of run, attempt, roster, plan, step and slot layout.
+Secret: pair masks m_uw (known to u and w) and the pad (known to all banks, not to the server), each an AES-256-CTR
+stream under a fresh HKDF key of run, attempt, roster, plan, step and slot layout.
 
-Who learns what. The server sees single parts, each behind a mask that it does not know, and their sum, which is the pooled values
-behind the pad: uniform to it. One bank's pad suffices, because only the full sum is free of pair masks, and the pad is in every
-full sum exactly once; a sum that lacks a bank, the first or another, still has pair masks on it. The banks remove the pad and see the
-pooled values. The server together with k banks learns the sum of the others' values; it can read no single one of them while at
-least two banks are honest. An outsider learns what the server learns.
+Who learns what. The server sees single parts, each behind a mask that it does not know, and their sum, which is the
+pooled values behind the pad: uniform to it. One bank's pad suffices, because only the full sum is free of pair masks,
+and the pad is in every full sum exactly once; a sum that lacks a bank, the first or another, still has pair masks on
+it. The banks remove the pad and see the pooled values. The server together with k banks learns the sum of the others'
+values; it can read no single one of them while at least two banks are honest. An outsider learns what the server
+learns.
 
 Why no (key, nonce) repeats: keys are bound to the step, and `SessionKeys.use_step` gives a step out once.
 """
@@ -22,7 +25,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from riskfed.errors import RemoteProtocolError
-from riskfed.secure.primitives import Keystream, frame
+from riskfed.secure.primitives import Keystream
 from riskfed.secure.protection import HEADER_BYTES, Header, StepwiseProtection, header_of_sum
 
 _WORD: Final = np.dtype("<u8")
@@ -34,22 +37,23 @@ class MaskingProtection(StepwiseProtection):
 
     name: ClassVar[str] = "masking"
 
-    def _width(self, bound: int) -> int:
+    def _width(self, _bound: int) -> int:
         return 64
 
-    def _encrypt(self, tagged: np.ndarray, header: Header) -> bytes:
-        """8 bytes a slot behind the header; the slots are masked where they lie, chunk by chunk, so that each stream stays in the cache."""
+    def _encrypt(self, buffer: np.ndarray, header: Header) -> bytes:
+        """Mask the slots where they lie, chunk by chunk, so that each stream stays in the cache; 8 bytes a slot."""
         own, keys = self._keys.own_name, self._keys
         label = self._label("pair mask", header)
         plus = [Keystream(keys.derive_pair(o, label, header.step)) for o in keys.others if o > own]
         minus = [Keystream(keys.derive_pair(o, label, header.step)) for o in keys.others if o < own]
         if own == keys.context.roster[0]:
             plus.append(self._pad(header))
-        words = tagged.astype(_WORD, copy=False).view(np.uint64)
-        _apply(words, plus, minus)
-        return header.to_bytes() + words.tobytes()
+        message = buffer.astype(_WORD, copy=False).view(np.uint8)
+        message[:HEADER_BYTES] = np.frombuffer(header.to_bytes(), dtype=np.uint8)
+        _apply(message[HEADER_BYTES:].view(_WORD), plus, minus)
+        return message.tobytes()
 
-    def _decrypt(self, combined: bytes, shares: Mapping[str, bytes], header: Header) -> np.ndarray:
+    def _decrypt(self, combined: bytes, _shares: Mapping[str, bytes], header: Header) -> np.ndarray:
         words = _body(combined, header).copy()
         _apply(words, [], [self._pad(header)])
         return words.view("<i8").astype(np.int64, copy=False)
@@ -66,6 +70,9 @@ class MaskingProtection(StepwiseProtection):
 class MaskingCombiner:
     """The server's side: addition mod 2^64 of bytes that are noise to it."""
 
+    def __init__(self) -> None:
+        self._buffer = np.empty(0, dtype=np.uint8)
+
     def combine(self, parts: Sequence[bytes]) -> bytes:
         """Add the parts of one step.
 
@@ -74,10 +81,14 @@ class MaskingCombiner:
         """
         header = header_of_sum(parts, MaskingProtection.name)
         bodies = [_body(part, header) for part in parts]
-        total = bodies[0].copy()
+        if len(self._buffer) != len(parts[0]):
+            self._buffer = np.empty(len(parts[0]), dtype=np.uint8)  # kept, because new memory is slow
+        self._buffer[:HEADER_BYTES] = np.frombuffer(header.to_bytes(), dtype=np.uint8)
+        total = self._buffer[HEADER_BYTES:].view(_WORD)
+        total[:] = bodies[0]
         for body in bodies[1:]:
             total += body
-        return header.to_bytes() + total.tobytes()
+        return self._buffer.tobytes()
 
 
 def _apply(words: np.ndarray, plus: Sequence[Keystream], minus: Sequence[Keystream]) -> None:

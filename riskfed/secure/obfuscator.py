@@ -1,17 +1,20 @@
-"""Random n-th powers mod n^2 for Paillier, by the owner of the factors: about 60 times faster than the textbook, and exactly as random.
+"""Random n-th powers mod n^2 for Paillier, by the owner of the factors: about 60 times faster than the textbook, and
+exactly as random.
 
-The textbook multiplies by r^n mod n^2, r uniform in Z*_n. Mod p^2 this is uniform on the one subgroup of order p - 1 of the cyclic group
-Z*_(p^2): the n-th powers, n being divisible by p and prime to p - 1. The same holds mod q^2, and both are independent by the
-Chinese remainder theorem. If g generates Z*_p, then G = g^p mod p^2 generates that subgroup, and G^a with a uniform in [0, p-1) is
-uniform on it. So the distribution equals the textbook's: no assumption is added to Paillier's (DCR), and no short exponents are used.
-(Damgard, Jurik and Nielsen 2010, section 4.2, use one base mod n^2, which costs twice as much and leaves a statistical distance.)
+The textbook multiplies by r^n mod n^2, r uniform in Z*_n. Mod p^2 this is uniform on the one subgroup of order p - 1
+of the cyclic group Z*_(p^2): the n-th powers, n being divisible by p and prime to p - 1. The same holds mod q^2, and
+both are independent by the Chinese remainder theorem. If g generates Z*_p, then G = g^p mod p^2 generates that
+subgroup, and G^a with a uniform in [0, p-1) is uniform on it. So the distribution equals the textbook's: no
+assumption is added to Paillier's (DCR), and no short exponents are used. (Damgard, Jurik and Nielsen 2010, section
+4.2, use one base mod n^2, which costs twice as much and leaves a statistical distance.)
 
-Fixed-base windows: a is written in digits of WINDOW bits, and the powers of G for each digit's value and place are tabulated. An entry x is
-kept as x = A (1 + L p) mod p^2 with A, L in [0, p), so that a product of entries is (product of A) * (1 + p * sum of L): factors of half
-the length, and additions.
+Fixed-base windows: a is written in digits of WINDOW bits, and the powers of G for each digit's value and place are
+tabulated. An entry x is kept as x = A (1 + L p) mod p^2 with A, L in [0, p), so that a product of entries is (product
+of A) * (1 + p * sum of L): factors of half the length, and additions.
 
-Secret: the tables, since p divides differences of them, and the exponents. Lookups depend on secret exponents, so another process
-on the bank's own machine that can time its caches is outside of the model, as for gmpy2's powers in general.
+Secret: the tables, since p divides differences of them, and the exponents. Lookups depend on secret exponents, so
+another process on the bank's own machine that can time its caches is outside of the model, as for gmpy2's powers in
+general.
 """
 
 from __future__ import annotations
@@ -104,14 +107,17 @@ class _PrimeTable:
         return product * (1 + self._prime * logarithm) % self.square
 
     def _digits(self, count: int) -> np.ndarray:
-        """(count, rows) digits, lowest first, of exponents uniform in [0, p - 1): drawn by rejection, so without any bias."""
+        """(count, rows) digits, lowest first, of exponents uniform in [0, p - 1): drawn by rejection, so without any
+        bias."""
         limit, size = int(self._prime - 1), (self._bits + 7) // 8
         accepted: list[bytes] = []
         while len(accepted) < count:
             candidate = secrets.randbits(self._bits)
             if candidate < limit:
                 accepted.append(candidate.to_bytes(size, "little"))
-        bits = np.unpackbits(np.frombuffer(b"".join(accepted), dtype=np.uint8).reshape(count, size), axis=1, bitorder="little")
+        bits = np.unpackbits(
+            np.frombuffer(b"".join(accepted), dtype=np.uint8).reshape(count, size), axis=1, bitorder="little"
+        )
         padded = np.zeros((count, len(self._rows) * self._window), dtype=np.int64)
         padded[:, : self._bits] = bits[:, : self._bits]
         return padded.reshape(count, -1, self._window) @ (1 << np.arange(self._window))

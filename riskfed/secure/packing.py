@@ -2,8 +2,9 @@
 
     plaintext = sum_i v_i 2^(w i),  |v_i| < 2^(w-1)
 
-is one signed integer, and it stays additive: the sum of plaintexts is the plaintext of the sums. (A bias per value would have to be
-counted bank by bank; here it is added only to decode, once.) Slot widths are whole bytes, so that packing is a copy of memory.
+is one signed integer, and it stays additive: the sum of plaintexts is the plaintext of the sums. (A bias per value
+would have to be counted bank by bank; here it is added only to decode, once.) Slot widths are whole bytes, so that
+packing is a copy of memory.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def pack(values: np.ndarray, width: int, slots: int) -> list[mpz]:
     """
     count = -(-len(values) // slots)
     biased = np.full(count * slots, 1 << (width - 1), dtype="<u8")
-    # Adding the bias makes every slot non-negative, so slots do not borrow from each other and lie side by side in memory.
+    # With the bias every slot is non-negative, so slots do not borrow from each other and lie side by side in memory.
     biased[: len(values)] += values.astype("<i8", copy=False).view("<u8")
     row = slots * width // 8
     stored = np.ascontiguousarray(biased.view(np.uint8).reshape(-1, 8)[:, : width // 8]).tobytes()
@@ -78,11 +79,15 @@ def unpack(plaintexts: Sequence[mpz], modulus: mpz, width: int, slots: int, coun
         ProtectionError: too few plaintexts, or one is not a packed integer, as when masks did not cancel.
     """
     if len(plaintexts) != -(-count // slots):
-        raise ProtectionError(f"got {len(plaintexts)} plaintexts of {slots} slots; expected {-(-count // slots)} for {count} values")
+        raise ProtectionError(
+            f"got {len(plaintexts)} plaintexts of {slots} slots; expected {-(-count // slots)} for {count} values"
+        )
     bias, row = _bias(width, slots), slots * width // 8
     biased = [(plaintext + bias) % modulus for plaintext in plaintexts]
     if any(value.bit_length() > width * slots for value in biased):
-        raise ProtectionError("a plaintext is not a packed sum: a bank's part is missing or foreign, or was changed on its way")
+        raise ProtectionError(
+            "a plaintext is not a packed sum: a bank's part is missing or foreign, or was changed on its way"
+        )
     stored = b"".join(value.to_bytes(row, "little") for value in biased)
     words = np.zeros((len(plaintexts) * slots, 8), dtype=np.uint8)
     words[:, : width // 8] = np.frombuffer(stored, dtype=np.uint8).reshape(-1, width // 8)

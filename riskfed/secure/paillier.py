@@ -1,20 +1,26 @@
-"""Protection of a sum by Paillier's additively homomorphic encryption (Paillier 1999), packed, with masks inside the plaintexts.
+"""Protection of a sum by Paillier's additively homomorphic encryption (Paillier 1999), packed, with masks inside the
+plaintexts.
 
-    ciphertext of bank u = (1 + n m_u) * rho mod n^2,   m_u = packed values + sum_{w after u} k_uw - sum_{w before u} k_uw  mod n
+    ciphertext of bank u = (1 + n m_u) * rho mod n^2,   m_u = packed values + sum_{w after u} k_uw - sum_{w before u}
+    k_uw  mod n
 
-rho is a random n-th power (`riskfed.secure.obfuscator`), k_uw a mask, uniform mod n, that banks u and w derive for the step.
+rho is a random n-th power (`riskfed.secure.obfuscator`), k_uw a mask, uniform mod n, that banks u and w derive for
+the step.
 
 Secret: the private key, held by every bank of the run; the masks. Public: n.
 
-Who learns what. The server and outsiders see ciphertexts (semantically secure under the decisional composite residuosity assumption)
-and can add them, no more. Any bank could open a single bank's ciphertext, were it given one, and would see a plaintext that is uniform
-by the masks; only in the sum over the whole roster do these cancel. A server that gives banks a partial sum to open gets nothing
-opened but noise, which the check of the sum refuses. The server together with k banks learns the sum of the others' values.
+Who learns what. The server and outsiders see ciphertexts (semantically secure under the decisional composite
+residuosity assumption) and can add them, no more. Any bank could open a single bank's ciphertext, were it given one,
+and would see a plaintext that is uniform by the masks; only in the sum over the whole roster do these cancel. A
+server that gives banks a partial sum to open gets nothing opened but noise, which the check of the sum refuses. The
+server together with k banks learns the sum of the others' values.
 
-Opening is shared: bank number k of the roster opens the k-th contiguous slice of the ciphertexts and seals its plaintexts to the others
-under the group key, together with a hash of the combined message, so that a server that gave banks different sums is named as such.
+Opening is shared: bank number k of the roster opens the k-th contiguous slice of the ciphertexts and seals its
+plaintexts to the others under the group key, together with a hash of the combined message, so that a server that gave
+banks different sums is named as such.
 
-Ciphertexts and keys are phe's: `phe.PaillierPrivateKey.raw_decrypt` opens what is written here, and what `raw_encrypt` wrote adds up.
+Ciphertexts and keys are phe's: `phe.PaillierPrivateKey.raw_decrypt` opens what is written here, and what
+`raw_encrypt` wrote adds up.
 """
 
 from __future__ import annotations
@@ -61,7 +67,7 @@ class PaillierProtection(StepwiseProtection):
 
     def __init__(self, keys: SessionKeys, private_key: PaillierKey) -> None:
         super().__init__(keys)
-        require_key_bits(private_key.public_key.n)
+        require_key_bits(private_key.public_key.n.bit_length())
         self._private = private_key
         self._n = mpz(private_key.public_key.n)
         self._square = self._n * self._n
@@ -78,9 +84,11 @@ class PaillierProtection(StepwiseProtection):
     def _width(self, bound: int) -> int:
         return slot_width(bound)
 
-    def _encrypt(self, tagged: np.ndarray, header: Header) -> bytes:
+    def _encrypt(self, buffer: np.ndarray, header: Header) -> bytes:
         self._own_share = None
-        plaintexts = pack(tagged, header.width, slots_per_plaintext(self._n.bit_length(), header.width))
+        plaintexts = pack(
+            buffer[-header.slots :], header.width, slots_per_plaintext(self._n.bit_length(), header.width)
+        )
         self._mask(plaintexts, header)
         n, square = self._n, self._square
         obfuscators = self._obfuscators.draw(len(plaintexts))
@@ -88,7 +96,8 @@ class PaillierProtection(StepwiseProtection):
         return _join(header, ciphertexts, _ciphertext_bytes(n))
 
     def _mask(self, plaintexts: list[mpz], header: Header) -> None:
-        """Add this bank's pair masks in place. A stream's key is fresh for run, attempt, roster, plan, step and slot layout."""
+        """Add this bank's pair masks in place. A stream's key is fresh for run, attempt, roster, plan, step and slot
+        layout."""
         size = (self._n.bit_length() + _MASK_EXCESS_BITS + 7) // 8
         label = f"paillier, pair mask, {header.count} values of {header.width} bits"
         for other in self._keys.others:
@@ -107,7 +116,9 @@ class PaillierProtection(StepwiseProtection):
         """
         header = self._expect(combined, step)
         if self._own_share is not None:
-            raise LocalProtocolError(f"{self._keys.own_name} gave its share of step {step} already; one sum is opened in each step")
+            raise LocalProtocolError(
+                f"{self._keys.own_name} gave its share of step {step} already; one sum is opened in each step"
+            )
         ciphertexts = _split(combined, header, self._n)
         part = _slices(len(ciphertexts), self._keys.context.roster)[self._keys.own_name]
         plaintexts = decrypt_raw(self._private, ciphertexts[part])
@@ -120,7 +131,9 @@ class PaillierProtection(StepwiseProtection):
     def _decrypt(self, combined: bytes, shares: Mapping[str, bytes], header: Header) -> np.ndarray:
         summary = hashlib.sha256(combined).digest()
         if self._own_share is None or self._own_share[0] != summary:
-            raise ProtectionError(f"{self._keys.own_name} opened its share of another sum of step {header.step} than it is to reveal")
+            raise ProtectionError(
+                f"{self._keys.own_name} opened its share of another sum of step {header.step} than it is to reveal"
+            )
         slots = slots_per_plaintext(self._n.bit_length(), header.width)
         slices = _slices(-(-header.slots // slots), self._keys.context.roster)
         plaintexts: list[mpz] = []
@@ -138,9 +151,14 @@ class PaillierProtection(StepwiseProtection):
         payload = open_from(self._keys, bank, shares[bank], _SHARE_LABEL, step)
         size = _plaintext_bytes(self._n)
         if len(payload) != _DIGEST_BYTES + count * size:
-            raise ProtectionError(f"the share of {bank} in opening step {step} has {len(payload)} bytes; expected {_DIGEST_BYTES + count * size}")
+            raise ProtectionError(
+                f"the share of {bank} in opening step {step} has {len(payload)} bytes; "
+                f"expected {_DIGEST_BYTES + count * size}"
+            )
         if payload[:_DIGEST_BYTES] != summary:
-            raise ProtectionError(f"{bank} was given another sum of step {step} than {self._keys.own_name}; the operator must explain")
+            raise ProtectionError(
+                f"{bank} was given another sum of step {step} than {self._keys.own_name}; the operator must explain"
+            )
         return [mpz.from_bytes(payload[i : i + size], "big") for i in range(_DIGEST_BYTES, len(payload), size)]
 
 
@@ -155,15 +173,15 @@ class PaillierCombiner:
     """
 
     def __init__(self, public_key: PaillierPublicKey) -> None:
-        require_key_bits(public_key.n)
+        require_key_bits(public_key.n.bit_length())
         self._n = mpz(public_key.n)
 
     def combine(self, parts: Sequence[bytes]) -> bytes:
         """Add the parts of one step.
 
         Raises:
-            RemoteProtocolError: a part is malformed, of another step, run, scheme or length than the first, or holds a number that is no
-                ciphertext of this key.
+            RemoteProtocolError: a part is malformed, of another step, run, scheme or length than the first, or holds
+                a number that is no ciphertext of this key.
         """
         header = header_of_sum(parts, PaillierProtection.name)
         square = self._n * self._n
@@ -175,14 +193,17 @@ class PaillierCombiner:
         for total in totals:
             product = product * (total % self._n) % self._n
         if gmpy2.gcd(product, self._n) != 1:
-            raise RemoteProtocolError("a protected part holds a number that is not a ciphertext: it shares a factor with the public key")
+            raise RemoteProtocolError(
+                "a protected part holds a number that is not a ciphertext: it shares a factor with the public key"
+            )
         return _join(header, totals, _ciphertext_bytes(self._n))
 
 
 def decrypt_raw(key: PaillierKey, ciphertexts: Sequence[mpz]) -> list[mpz]:
     """Residues in [0, n) that ciphertexts hold, mod p and mod q apart (Paillier 1999, section 7).
 
-    The powers release the interpreter's lock, so both primes, and chunks where there are more processors, run side by side.
+    The powers release the interpreter's lock, so both primes, and chunks where there are more processors, run side by
+    side.
     """
     workers = max(2, os.cpu_count() or 1)
     size = max(1, -(-len(ciphertexts) * 2 // workers))
@@ -215,7 +236,7 @@ def _ciphertext_bytes(n: mpz) -> int:
 
 
 def _plaintext_bytes(n: mpz) -> int:
-    return (n.bit_length() + 7) // 8
+    return int(n.bit_length() + 7) // 8
 
 
 def _join(header: Header, ciphertexts: Sequence[mpz], size: int) -> bytes:
@@ -229,9 +250,13 @@ def _split(message: bytes, header: Header, n: mpz) -> list[mpz]:
         raise RemoteProtocolError(f"a Paillier message has slots of {header.width} bits; expected 40, 48, 56 or 64")
     count = -(-header.slots // slots_per_plaintext(n.bit_length(), header.width))
     if len(message) != HEADER_BYTES + count * size:
-        raise RemoteProtocolError(f"a Paillier message has {len(message)} bytes; expected {HEADER_BYTES + count * size}")
+        raise RemoteProtocolError(
+            f"a Paillier message has {len(message)} bytes; expected {HEADER_BYTES + count * size}"
+        )
     ciphertexts = [mpz.from_bytes(message[i : i + size], "big") for i in range(HEADER_BYTES, len(message), size)]
     square = n * n
     if not all(0 < c < square for c in ciphertexts):
-        raise RemoteProtocolError("a Paillier message holds a number outside of (0, n^2): it was encrypted under another key, or changed")
+        raise RemoteProtocolError(
+            "a Paillier message holds a number outside of (0, n^2): it was encrypted under another key, or changed"
+        )
     return ciphertexts

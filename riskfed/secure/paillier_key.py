@@ -1,9 +1,11 @@
 """Paillier keys: phe's, with what an owner needs to encrypt fast.
 
-A key is two primes p = 2 r p' + 1 and q = 2 s q' + 1 of equal length, p' and q' primes of nearly their length, r and s primes of
-128 bits: because the factors of p - 1 are known, an element can be proved to generate all of Z*_p. That is what `ObfuscatorTable` needs.
+A key is two primes p = 2 r p' + 1 and q = 2 s q' + 1 of equal length, p' and q' primes of nearly their length, r and
+s primes of 128 bits: because the factors of p - 1 are known, an element can be proved to generate all of Z*_p. That
+is what `ObfuscatorTable` needs.
 
-Secret: p and q, with all that follows from them. Public: n = p q. All banks of a run hold the private key; the server holds n.
+Secret: p and q, with all that follows from them. Public: n = p q. All banks of a run hold the private key; the server
+holds n.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ _PRIMALITY_ROUNDS: Final = 40
 _MAGIC: Final = b"RFK1"
 
 
-class PaillierKey(PaillierPrivateKey):
+class PaillierKey(PaillierPrivateKey):  # type: ignore[misc]  # phe carries no types
     """A phe private key that also knows a generator of each prime's multiplicative group.
 
     Attributes:
@@ -41,12 +43,17 @@ class PaillierKey(PaillierPrivateKey):
         Raises:
             ProtectionError: the key is too short, or not of the form that the module describes.
         """
-        require_key_bits(p * q)
+        require_key_bits((p * q).bit_length())
         if not p < q or p.bit_length() != q.bit_length():
-            raise ProtectionError("the Paillier key's primes are not of equal length in rising order; the bank that made it must make another")
+            raise ProtectionError(
+                "the Paillier key's primes are not of equal length in rising order; "
+                "the bank that made it must make another"
+            )
         for prime, cofactor, generator in zip((p, q), cofactors, generators, strict=True):
             if not _is_prime(prime) or not _is_generator(generator, prime, cofactor):
-                raise ProtectionError("the Paillier key is not two proper primes with generators; the bank that made it must make another")
+                raise ProtectionError(
+                    "the Paillier key is not two proper primes with generators; the bank that made it must make another"
+                )
         super().__init__(PaillierPublicKey(p * q), p, q)
         self.cofactors = cofactors
         self.generators = generators
@@ -55,7 +62,9 @@ class PaillierKey(PaillierPrivateKey):
         return f"PaillierKey({self.public_key.n.bit_length()} bits, secrets not shown)"
 
     def __reduce__(self) -> NoReturn:
-        raise LocalProtocolError("a PaillierKey is not pickled or copied; send it sealed, as serialize_private() gives it")
+        raise LocalProtocolError(
+            "a PaillierKey is not pickled or copied; send it sealed, as serialize_private() gives it"
+        )
 
 
 def generate_paillier_key(bits: int | None = None) -> PaillierKey:
@@ -68,8 +77,11 @@ def generate_paillier_key(bits: int | None = None) -> PaillierKey:
         ProtectionError: fewer than MINIMUM_KEY_BITS, or odd.
     """
     bits = MINIMUM_KEY_BITS if bits is None else bits
-    if bits < MINIMUM_KEY_BITS or bits % 2:
-        raise ProtectionError(f"a Paillier key of {bits} bits was asked for; expected an even number, {MINIMUM_KEY_BITS} or more")
+    require_key_bits(bits)
+    if bits % 2:
+        raise ProtectionError(
+            f"a Paillier key of {bits} bits was asked for; expected an even number, {MINIMUM_KEY_BITS} or more"
+        )
     (p, r), (q, s) = sorted(_generate_prime(bits // 2) for _ in range(2))
     if p == q:
         return generate_paillier_key(bits)
@@ -104,18 +116,18 @@ def parse_public(data: bytes) -> PaillierPublicKey:
         ProtectionError: malformed, or too short a key.
     """
     (n,) = _parse(data, b"public", 1)
-    require_key_bits(n)
+    require_key_bits(n.bit_length())
     return PaillierPublicKey(n)
 
 
-def require_key_bits(n: int) -> None:
-    """Refuse a modulus of fewer than MINIMUM_KEY_BITS, or an even one.
+def require_key_bits(bits: int) -> None:
+    """Refuse a modulus of fewer than MINIMUM_KEY_BITS.
 
     Raises:
         ProtectionError: it is so.
     """
-    if n.bit_length() < MINIMUM_KEY_BITS or n % 2 == 0:
-        raise ProtectionError(f"the Paillier key has {n.bit_length()} bits or an even modulus; expected at least {MINIMUM_KEY_BITS} bits")
+    if bits < MINIMUM_KEY_BITS:
+        raise ProtectionError(f"the Paillier key has {bits} bits; expected at least {MINIMUM_KEY_BITS}")
 
 
 def _generate_prime(bits: int) -> tuple[int, int]:
@@ -126,9 +138,9 @@ def _generate_prime(bits: int) -> tuple[int, int]:
         cofactor = low + secrets.randbelow(int(high - low)) | 1
         prime = 2 * cofactor * factor + 1
         # The small prime is tested first: it is the cheaper test and rejects most candidates.
-        if gmpy2.is_prime(cofactor, 1) and gmpy2.is_prime(prime, 1) and _is_prime(cofactor) and _is_prime(prime):
-            if prime.bit_length() == bits and prime >> (bits - 2) == 3:
-                return int(prime), int(cofactor)
+        likely = prime >> (bits - 2) == 3 and gmpy2.is_prime(cofactor, 1) and gmpy2.is_prime(prime, 1)
+        if likely and _is_prime(cofactor) and _is_prime(prime):
+            return int(prime), int(cofactor)
 
 
 def _random_prime(bits: int) -> mpz:
@@ -139,7 +151,8 @@ def _random_prime(bits: int) -> mpz:
 
 
 def _is_prime(number: int | mpz) -> bool:
-    """Whether 40 Miller-Rabin rounds find no witness against it: wrong with probability below 4^-40 even if made to deceive."""
+    """Whether 40 Miller-Rabin rounds find no witness against it: wrong with probability below 4^-40 even if made to
+    deceive."""
     return bool(number > 3 and gmpy2.is_prime(mpz(number), _PRIMALITY_ROUNDS))
 
 
@@ -151,7 +164,8 @@ def _find_generator(prime: int, cofactor: int) -> int:
 
 
 def _is_generator(candidate: int, prime: int, cofactor: int) -> bool:
-    """Whether prime - 1 = 2 * cofactor * factor with prime factors and candidate^((prime-1)/f) is not 1 for each of them."""
+    """Whether prime - 1 = 2 * cofactor * factor with prime factors and candidate^((prime-1)/f) is not 1 for each of
+    them."""
     order = prime - 1
     if not 1 < candidate < prime or not _is_prime(cofactor) or order % (2 * cofactor):
         return False
@@ -164,12 +178,14 @@ def _to_bytes(number: int) -> bytes:
 
 
 def _parse(data: bytes, kind: bytes, count: int) -> list[int]:
-    start = len(_MAGIC) + len(kind)
     fields: list[bytes] = []
-    while data[: len(_MAGIC)] == _MAGIC and data[len(_MAGIC) : start] == kind and start + 8 <= len(data) and len(fields) <= count:
+    start = len(_MAGIC + kind) if data.startswith(_MAGIC + kind) else len(data)
+    while start + 8 <= len(data) and len(fields) < count:
         end = start + 8 + int.from_bytes(data[start : start + 8], "big")
         fields.append(data[start + 8 : end])
         start = end
     if len(fields) != count or start != len(data):
-        raise ProtectionError(f"a {kind.decode()} Paillier key is malformed ({len(data)} bytes); the bank that made it must send it again")
+        raise ProtectionError(
+            f"a {kind.decode()} Paillier key is malformed ({len(data)} bytes); the bank that made it must send it again"
+        )
     return [int.from_bytes(field, "big") for field in fields]

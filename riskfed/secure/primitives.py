@@ -1,6 +1,7 @@
 """The few primitives that everything in `riskfed.secure` is made of, each from the `cryptography` package.
 
-SHA-256 and HKDF-SHA256 (RFC 5869), AES-256-GCM (SP 800-38D) for messages, AES-256-CTR (SP 800-38A) for long pseudorandom streams.
+SHA-256 and HKDF-SHA256 (RFC 5869), AES-256-GCM (SP 800-38D) for messages, AES-256-CTR (SP 800-38A) for long
+pseudorandom streams.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _SLACK: Final = 16  # update_into may ask for room for one block more than it wr
 
 
 def frame(*parts: bytes) -> bytes:
-    """Join byte strings so that different tuples never give the same result: each part behind its length, 8 bytes big-endian."""
+    """Join byte strings so that different tuples never give the same result: each part behind its length, 8 bytes
+    big-endian."""
     return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
 
 
@@ -44,9 +46,9 @@ def hkdf(secret: bytes, *, salt: bytes = b"", info: bytes, length: int = KEY_BYT
 def encrypt(secret: bytes, payload: bytes, bound: bytes) -> bytes:
     """Authenticated encryption of `payload`, bound to the public bytes `bound`.
 
-    Every message has a key of its own, HKDF(secret, 32 random bytes from the operating system), so GCM's nonce can be zero: a pair
-    (key, nonce) would repeat only if the random salt did, 2^-128 after 2^64 messages. Nothing has to be counted or stored, so a
-    process that restarts from an older state is no danger either.
+    Every message has a key of its own, HKDF(secret, 32 random bytes from the operating system), so GCM's nonce can be
+    zero: a pair (key, nonce) would repeat only if the random salt did, 2^-128 after 2^64 messages. Nothing has to be
+    counted or stored, so a process that restarts from an older state is no danger either.
 
     Returns:
         salt (32) || ciphertext || tag (16).
@@ -81,7 +83,7 @@ class Keystream:
         `count` is at most CHUNK / 8.
         """
         size = 8 * count
-        self._encryptor.update_into(memoryview(_ZEROS)[:size], memoryview(self._scratch))
+        self._encryptor.update_into(memoryview(_ZEROS)[:size], self._scratch.data)
         return self._scratch[:size].view("<u8")
 
     def read(self, size: int) -> bytes:

@@ -5,11 +5,11 @@
     bank:    share(combined, step) -> share                   its part of the work of opening; b"" if there is none
     bank:    reveal(combined, shares, step) -> pooled values  checked against the banks' tags
 
-Who learns what: the banks of the roster learn the pooled values, from which each can subtract its own; the server learns run,
-step, number of values and the public bound.
+Who learns what: the banks of the roster learn the pooled values, from which each can subtract its own; the server
+learns run, step, number of values and the public bound.
 
-A header is not secret and not authenticated. It gives a clear error early. Were it forged, run, attempt, roster, plan and step are bound
-into every mask and tag, so that the values come out as noise and the check of the sum fails.
+A header is not secret and not authenticated. It gives a clear error early. Were it forged, run, attempt, roster, plan
+and step are bound into every mask and tag, so that the values come out as noise and the check of the sum fails.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ from riskfed.secure.keys import MAXIMUM_BANKS, SessionKeys
 MAXIMUM_BOUND: Final = 2**62
 _MAGIC: Final = b"RFP1"
 _SCHEMES: Final = {"masking": 1, "paillier": 2}
-_LAYOUT: Final = struct.Struct("<4sBBBxQQ32sQ")  # the last field is reserved: it makes the header's length a multiple of 64
+_LAYOUT: Final = struct.Struct(
+    "<4sBBBxQQ32sQ"
+)  # the last field is reserved: it makes the header's length a multiple of 64
 HEADER_BYTES: Final = _LAYOUT.size
+_HEADER_WORDS: Final = HEADER_BYTES // 8
 
 
 @runtime_checkable
@@ -40,7 +43,8 @@ class Protection(Protocol):
     name: str
 
     def protect(self, values: np.ndarray, step: int, bound: int) -> bytes:
-        """Encrypt (n,) int64 values. `bound` is public: no pooled value, nor any bank's own, is above it in absolute value."""
+        """Encrypt (n,) int64 values. `bound` is public: no pooled value, nor any bank's own, is above it in absolute
+        value."""
         ...
 
     def share(self, combined: bytes, step: int) -> bytes:
@@ -61,7 +65,8 @@ class Combiner(Protocol):
 
 
 def combiner_for(name: str, public_parameters: bytes = b"") -> Combiner:
-    """The combiner of a scheme: "masking" (no parameters) or "paillier" (parameters: the public key, `serialize_public`).
+    """The combiner of a scheme: "masking" (no parameters) or "paillier" (parameters: the public key,
+    `serialize_public`).
 
     Raises:
         PlanError: unknown scheme.
@@ -118,7 +123,9 @@ class Header:
             RemoteProtocolError: the message is cut or has another format.
         """
         if len(message) < HEADER_BYTES or not message.startswith(_MAGIC):
-            raise RemoteProtocolError(f"a protected message of {len(message)} bytes does not start with the header of this version")
+            raise RemoteProtocolError(
+                f"a protected message of {len(message)} bytes does not start with the header of this version"
+            )
         _, scheme, parts, width, step, count, context_digest, reserved = _LAYOUT.unpack_from(message)
         names = [name for name, number in _SCHEMES.items() if number == scheme]
         if not names or not parts or reserved:
@@ -130,7 +137,8 @@ def header_of_sum(parts: Sequence[bytes], scheme: str) -> Header:
     """Check that `parts` may be added, and give the header of their sum.
 
     Raises:
-        RemoteProtocolError: there are none, or their headers name another scheme, or differ in anything but the number of parts.
+        RemoteProtocolError: there are none, or their headers name another scheme, or differ in anything but the
+            number of parts.
     """
     headers = [Header.of(part) for part in parts]
     if not headers:
@@ -141,8 +149,8 @@ def header_of_sum(parts: Sequence[bytes], scheme: str) -> Header:
     for i, header in enumerate(headers):
         if replace(header, parts=first.parts) != first:
             raise RemoteProtocolError(
-                f"protected part {i + 1} of {len(parts)} is of another step, run, scheme or length than the first: step {header.step} with "
-                f"{header.count} values against step {first.step} with {first.count}"
+                f"protected part {i + 1} of {len(parts)} is of another step, run, scheme or length than the first: "
+                f"step {header.step} with {header.count} values against step {first.step} with {first.count}"
             )
     total = sum(header.parts for header in headers)
     if total > MAXIMUM_BANKS:
@@ -158,6 +166,7 @@ class StepwiseProtection(ABC):
     def __init__(self, keys: SessionKeys) -> None:
         self._keys = keys
         self._open_step: Header | None = None
+        self._buffer = np.empty(0, dtype=np.int64)
 
     def protect(self, values: np.ndarray, step: int, bound: int) -> bytes:
         """Protect this bank's values for one sum.
@@ -174,11 +183,15 @@ class StepwiseProtection(ABC):
         _check_values(values, bound)
         self._keys.use_step(step)
         header = Header(self.name, 1, self._width(bound), step, len(values), self._keys.context.digest)
-        part = self._encrypt(append_tags(values, self._keys, step), header)
+        if len(self._buffer) != _HEADER_WORDS + header.slots:
+            # Kept from step to step: new memory costs more than all the arithmetic on it.
+            self._buffer = np.empty(_HEADER_WORDS + header.slots, dtype=np.int64)
+        append_tags(values, self._keys, step, out=self._buffer[_HEADER_WORDS:])
+        part = self._encrypt(self._buffer, header)
         self._open_step = header
         return part
 
-    def share(self, combined: bytes, step: int) -> bytes:
+    def share(self, combined: bytes, step: int) -> bytes:  # noqa: ARG002  # the interface's names
         """b"": this scheme needs no work of opening."""
         return b""
 
@@ -195,8 +208,8 @@ class StepwiseProtection(ABC):
 
         Raises:
             RemoteProtocolError: a malformed message.
-            ProtectionError: the sum of another run, attempt, roster, step or length, of too few or too many banks, or one that is not
-                the sum of what the banks sent; or a share is missing or corrupt.
+            ProtectionError: the sum of another run, attempt, roster, step or length, of too few or too many banks, or
+                one that is not the sum of what the banks sent; or a share is missing or corrupt.
             LocalProtocolError: this bank did not protect the step, or revealed it already.
         """
         header = self._expect(combined, step)
@@ -207,14 +220,20 @@ class StepwiseProtection(ABC):
         """The header of `combined`, if it is that of the sum of all banks' parts of the step that is open here."""
         own = self._open_step
         if own is None or own.step != step:
-            raise LocalProtocolError(f"{self._keys.own_name} has no open sum of step {step}; it must protect that step first, and opens it once")
+            raise LocalProtocolError(
+                f"{self._keys.own_name} has no open sum of step {step}; "
+                "it must protect that step first, and opens it once"
+            )
         got, expected = Header.of(combined), replace(own, parts=len(self._keys.context.roster))
         if got.context_digest != expected.context_digest:
-            raise ProtectionError(f"the sum for step {step} belongs to another run, attempt, roster or plan than this bank's")
+            raise ProtectionError(
+                f"the sum for step {step} belongs to another run, attempt, roster or plan than this bank's"
+            )
         if got != expected:
             raise ProtectionError(
-                f"got the sum of {got.parts} parts for step {got.step} with {got.count} values in {got.width} bits under {got.scheme}; "
-                f"expected {expected.parts} parts for step {expected.step} with {expected.count} in {expected.width} bits under {self.name}"
+                f"got the sum of {got.parts} parts for step {got.step} with {got.count} values in {got.width} bits "
+                f"under {got.scheme}; expected {expected.parts} parts for step {expected.step} with {expected.count} "
+                f"values in {expected.width} bits under {self.name}"
             )
         return got
 
@@ -223,8 +242,8 @@ class StepwiseProtection(ABC):
         """Bits of a slot."""
 
     @abstractmethod
-    def _encrypt(self, tagged: np.ndarray, header: Header) -> bytes:
-        """The protected message; `tagged` is (header.slots,) int64 and may be overwritten."""
+    def _encrypt(self, buffer: np.ndarray, header: Header) -> bytes:
+        """The protected message; `buffer` is int64, has room for the header, then the slots, and may be overwritten."""
 
     @abstractmethod
     def _decrypt(self, combined: bytes, shares: Mapping[str, bytes], header: Header) -> np.ndarray:
@@ -233,7 +252,9 @@ class StepwiseProtection(ABC):
 
 def _check_values(values: np.ndarray, bound: int) -> None:
     if values.dtype != np.int64 or values.ndim != 1:
-        raise ProtectionError(f"got values of type {values.dtype} in {values.ndim} dimensions; expected one dimension of int64")
+        raise ProtectionError(
+            f"got values of type {values.dtype} in {values.ndim} dimensions; expected one dimension of int64"
+        )
     if not 0 <= bound <= MAXIMUM_BOUND:
         raise ProtectionError(f"got the bound {bound}; expected 0 to 2^62, so that sums stay below 2^63")
     if len(values) and (int(values.max()) > bound or int(values.min()) < -bound):

@@ -1,9 +1,10 @@
 """Envelopes between banks, which the server forwards and cannot open.
 
-AES-256-GCM under keys from `SessionKeys`. Run, attempt, roster and plan (through the context's digest), sender, recipient, label
-and step are associated data: an envelope opens only where and when it was meant to. Why no pair (key, nonce) repeats is said
-at `riskfed.secure.primitives.encrypt`. An envelope proves that it comes from the named sender only if it is pairwise: one for all
-is sealed under the group key, so any bank of the roster could have written it, though nobody else.
+AES-256-GCM under keys from `SessionKeys`. Run, attempt, roster and plan (through the context's digest), sender,
+recipient, label and step are associated data: an envelope opens only where and when it was meant to. Why no pair
+(key, nonce) repeats is said at `riskfed.secure.primitives.encrypt`. An envelope proves that it comes from the named
+sender only if it is pairwise: one for all is sealed under the group key, so any bank of the roster could have written
+it, though nobody else.
 
 A (sender, recipient, label, step) stands for one message; a program that sends two must number them.
 """
@@ -27,7 +28,9 @@ def seal(keys: SessionKeys, to: str, payload: bytes, label: str, step: int) -> b
     Raises:
         LocalProtocolError: `to` is the own bank, or not in the roster.
     """
-    return encrypt(keys.derive_pair(to, "envelope", step), payload, _bound(keys, keys.own_name, to.encode(), label, step))
+    return encrypt(
+        keys.derive_pair(to, "envelope", step), payload, _bound(keys, keys.own_name, to.encode(), label, step)
+    )
 
 
 def open_sealed(keys: SessionKeys, sender: str, sealed: bytes, label: str, step: int) -> bytes:
@@ -38,7 +41,9 @@ def open_sealed(keys: SessionKeys, sender: str, sealed: bytes, label: str, step:
         LocalProtocolError: `sender` is the own bank, or not in the roster.
     """
     key = keys.derive_pair(sender, "envelope", step)
-    return _open(key, sealed, _bound(keys, sender, keys.own_name.encode(), label, step), sender, label, step)
+    return _open(
+        key, sealed, _bound(keys, sender, keys.own_name.encode(), label, step), sender=sender, label=label, step=step
+    )
 
 
 def seal_to_all(keys: SessionKeys, payload: bytes, label: str, step: int) -> bytes:
@@ -53,17 +58,20 @@ def open_from(keys: SessionKeys, sender: str, sealed: bytes, label: str, step: i
         ProtectionError: it is another message, of another bank, label, step, run or roster, or it was changed.
     """
     key = keys.derive("envelope", step)
-    return _open(key, sealed, _bound(keys, sender, _TO_ALL, label, step), sender, label, step)
+    return _open(key, sealed, _bound(keys, sender, _TO_ALL, label, step), sender=sender, label=label, step=step)
 
 
 def _bound(keys: SessionKeys, sender: str, recipient: bytes, label: str, step: int) -> bytes:
-    return frame(b"riskfed envelope v1", keys.context.digest, sender.encode(), recipient, label.encode(), step.to_bytes(8, "big"))
+    return frame(
+        b"riskfed envelope v1", keys.context.digest, sender.encode(), recipient, label.encode(), step.to_bytes(8, "big")
+    )
 
 
-def _open(key: bytes, sealed: bytes, bound: bytes, sender: str, label: str, step: int) -> bytes:
+def _open(key: bytes, sealed: bytes, bound: bytes, *, sender: str, label: str, step: int) -> bytes:
     try:
         return decrypt(key, sealed, bound)
     except InvalidTag:
         raise ProtectionError(
-            f"the envelope {label!r} of step {step} from {sender} does not open: it was changed on its way, or is another message"
+            f"the envelope {label!r} of step {step} from {sender} does not open: "
+            "it was changed on its way, or is another message"
         ) from None

@@ -44,7 +44,9 @@ class ScoreRequest(BaseModel):
     request_id: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="given back with the score; made up where absent"
     )
-    applicant: dict[str, Any] = Field(description="field -> value, as in the model's schema; nullable fields may be left out")
+    applicant: dict[str, Any] = Field(
+        description="field -> value, as in the model's schema; nullable fields may be left out"
+    )
 
 
 class ServedModel(BaseModel):

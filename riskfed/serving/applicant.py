@@ -39,7 +39,9 @@ class ApplicantError(ContractError):
     """An applicant does not meet the schema; whoever sent the request must act."""
 
     def __init__(self, problems: tuple[FieldProblem, ...]) -> None:
-        super().__init__(f"{len(problems)} fields do not meet the schema: {', '.join(sorted({p.code for p in problems}))}")
+        super().__init__(
+            f"{len(problems)} fields do not meet the schema: {', '.join(sorted({p.code for p in problems}))}"
+        )
         self.problems = problems
 
 

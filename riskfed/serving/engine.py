@@ -13,6 +13,7 @@ from riskfed.errors import ConfigurationError, RegistryError, RiskfedError
 from riskfed.serving.applicant import ApplicantForm
 from riskfed.serving.registry_client import ModelFiles
 from riskfed.trees.booster_json import parse_booster
+from riskfed.trees.logit import sigmoid
 from riskfed.trees.predictor import Predictor
 
 
@@ -35,7 +36,9 @@ class PointsScale:
 
     def __post_init__(self) -> None:
         if not (self.odds > 0 and self.pdo > 0 and self.minimum < self.maximum):
-            raise ConfigurationError("points need odds and pdo above 0, and a minimum below the maximum; correct the scale")
+            raise ConfigurationError(
+                "points need odds and pdo above 0, and a minimum below the maximum; correct the scale"
+            )
 
     def points(self, log_odds: float) -> int:
         """Points of an applicant whose logit(PD), the log-odds of default, is `log_odds`."""
@@ -93,11 +96,13 @@ class ScoringEngine:
         try:
             scores = [self.score(self.form.example()), self._score_row(empty)]
         except (RiskfedError, ArithmeticError, LookupError, ValueError) as error:
-            raise RegistryError(f"model {self.model} cannot score ({type(error).__name__}); register a sound one") from None
+            raise RegistryError(
+                f"model {self.model} cannot score ({type(error).__name__}); register a sound one"
+            ) from None
         if not all(0.0 <= score.pd <= 1.0 for score in scores):
             raise RegistryError(f"model {self.model} gives no probability; register a sound one")
 
     def _score_row(self, row: np.ndarray) -> Score:
         # The margin is logit(PD) before rounding to a PD: it keeps the points exact where the PD rounds to 0 or 1.
         margins = self._predictor.margins(row)
-        return Score(float(self._predictor.pd(row)[0]), self.scale.points(float(margins[0])))
+        return Score(float(sigmoid(margins)[0]), self.scale.points(float(margins[0])))

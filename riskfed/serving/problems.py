@@ -92,9 +92,7 @@ def invalid_envelope(error: ValidationError) -> ProblemResponse:
     """400 for what is not JSON, 422 for JSON of the wrong shape."""
     found: list[Any] = list(error.errors(include_url=False, include_context=False, include_input=False))
     if any(item["type"] == "json_invalid" for item in found):
-        return problem(
-            400, "The body is not valid JSON in UTF-8.", type_=INVALID_REQUEST, title="Malformed JSON"
-        )
+        return problem(400, "The body is not valid JSON in UTF-8.", type_=INVALID_REQUEST, title="Malformed JSON")
     problems = []
     for item in found:
         code, detail = _ENVELOPE.get(item["type"], ("wrong_type", "is not as the API describes it"))

@@ -164,7 +164,9 @@ class ModelFolder:
     def download(self, reference: ModelReference) -> ModelFiles:
         files = self._read()
         if files.reference != reference:
-            raise RegistryError(f"{self._folder}: the model changed while it was read; it is tried again at the next poll")
+            raise RegistryError(
+                f"{self._folder}: the model changed while it was read; it is tried again at the next poll"
+            )
         return files
 
     def _read(self) -> ModelFiles:

@@ -42,9 +42,7 @@ def serve(
     serve_source(MlflowRegistry(tracking_uri, name, alias), host, port, poll_seconds=poll_seconds)
 
 
-def serve_source(
-    source: ModelSource, host: str = "127.0.0.1", port: int = 8000, *, poll_seconds: float = 15.0
-) -> None:
+def serve_source(source: ModelSource, host: str = "127.0.0.1", port: int = 8000, *, poll_seconds: float = 15.0) -> None:
     """Serve the model of any source, a folder for one. Ends at SIGINT or SIGTERM, after the requests under way.
 
     Raises:
@@ -66,7 +64,9 @@ def serve_source(
         address, number = listening.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
         if not ipaddress.ip_address(address).is_loopback:
-            _log.warning("listening beyond this machine without TLS or authentication: put a gateway that has both in front")
+            _log.warning(
+                "listening beyond this machine without TLS or authentication: put a gateway that has both in front"
+            )
         if live.engine is not None:
             print(f"scoring with {live.engine.model} on http://{shown}:{number}/v1/score", flush=True)
         uvicorn.Server(config).run(sockets=[listening])

@@ -23,7 +23,8 @@ MISSING = 255
 
 MAX_BINS = 256
 
-_MARGIN = np.float32(1e-5)
+# A float32 constant in XGBoost, which then computes with it in double.
+_MARGIN = float(np.float32(1e-5))
 _ROWS_PER_CHUNK = 65_536
 
 
@@ -168,13 +169,13 @@ def cuts_from_order_statistics(
     """
     if np.isnan(minimum):
         # What XGBoost gives a column without any value: one bin, in which nothing ever falls.
-        return np.array([_MARGIN + (_MARGIN + _MARGIN)], dtype=np.float32), _MARGIN
+        return np.array([3 * _MARGIN], dtype=np.float32), np.float32(_MARGIN)
     low, high = np.float32(minimum), np.float32(maximum)
     points = np.unique(np.append(np.asarray(inner, dtype=np.float32), high))
     points = points[(points > low) & (points <= high)]
     with np.errstate(over="ignore"):
-        last = high + (np.abs(high) + _MARGIN)
-        below = (low - np.abs(low)) - _MARGIN
+        last = np.float32(float(high) + (abs(float(high)) + _MARGIN))
+        below = np.float32(float(low) - abs(float(low)) - _MARGIN)
     if not (np.isfinite(last) and np.isfinite(below)):
         raise ContractError("a feature's smallest or largest value is too large: expected less than 1.7e38 in size")
-    return np.append(points, last).astype(np.float32), np.float32(below)
+    return np.append(points, last).astype(np.float32), below

@@ -63,6 +63,10 @@ class Splits(NamedTuple):
     default_left: NDArray[np.uint8]
     left: NDArray[np.int64]
 
+    def where(self, chosen: NDArray[np.bool_]) -> Splits:
+        """The splits of some of the nodes."""
+        return Splits(*(column[chosen] for column in self))
+
     @classmethod
     def none(cls, n_nodes: int) -> Splits:
         """Room for the splits of ``n_nodes`` nodes, none found yet."""
@@ -207,3 +211,33 @@ def _scan(
             splits.left[node, 0] = left_g
             splits.left[node, 1] = left_h
     return g, h
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def weigh_children(
+    sums: NDArray[np.int64],
+    bounds: NDArray[np.float32],
+    left: NDArray[np.int64],
+    unit: float,
+    regularisation: Regularisation,
+    weights: NDArray[np.float32],
+    gains: NDArray[np.float32],
+) -> None:
+    """Weights and gains on both sides of k chosen splits. XGBoost clips both by the bounds of the node that is split.
+
+    Args:
+        sums, bounds: (k, 2) of the nodes, as in `find_splits`.
+        left: (k, 2) int64 sums of g and h on the left.
+        unit: 2^-q.
+        weights: (k, 3) float32, filled with the weights of node, left and right child, before shrinkage.
+        gains: (k, 2) float32, filled with `node_gain` of left and right child.
+    """
+    for node in range(sums.shape[0]):
+        lower, upper = bounds[node, 0], bounds[node, 1]
+        g, h = left[node, 0] * unit, left[node, 1] * unit
+        other_g, other_h = sums[node, 0] * unit - g, sums[node, 1] * unit - h
+        weights[node, 0] = leaf_weight(g + other_g, h + other_h, lower, upper, regularisation)
+        weights[node, 1] = leaf_weight(g, h, lower, upper, regularisation)
+        weights[node, 2] = leaf_weight(other_g, other_h, lower, upper, regularisation)
+        gains[node, 0] = node_gain(g, h, weights[node, 1], regularisation)
+        gains[node, 1] = node_gain(other_g, other_h, weights[node, 2], regularisation)

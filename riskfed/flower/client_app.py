@@ -1,0 +1,144 @@
+"""The courier: the ClientApp at a bank. It passes batches between Flower and the vault's socket, and can open none of them.
+
+It holds no key and no record, and nothing of the vault's code runs here, so whoever sends a bank other code to run in its place gets a
+socket that answers to the bank's policy and to nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextlib import suppress
+from typing import Self
+
+from flwr.app import Context, Error, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
+
+from riskfed.errors import BankLostError, ConfigurationError, RemoteProtocolError, RiskfedError
+from riskfed.flower.codec import decode, encode, seconds, text
+from riskfed.flower.session_client import SessionStream, dial
+from riskfed.flower.session_wire import Invitation
+from riskfed.protocols.frames import Frame, Kind, encode_batch
+from riskfed.protocols.socket_frames import receive_message, send_message
+
+COURIER_ERROR = 1000
+"""Code of a Flower error whose text comes from here; Flower's own codes are small."""
+
+_log = logging.getLogger("riskfed.courier")
+
+
+class Vault:
+    """The vault as the courier sees it: one question, one answer, for one run. Connects at the first question.
+
+    Args:
+        context: names the vault's socket in its node configuration.
+        run: the run's label, "run/attempt".
+        timeout: seconds that the vault may take for an answer.
+
+    Raises:
+        ConfigurationError: the node's configuration names no vault.
+    """
+
+    def __init__(self, context: Context, run: str, timeout: float) -> None:
+        path = context.node_config.get("vault")
+        if not isinstance(path, str):
+            raise ConfigurationError("the node's configuration names no vault; start the node with `riskfed node run`")
+        self._path, self._run, self._timeout = path, run, timeout
+        self._connection: socket.socket | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def ask(self, batch: bytes) -> bytes:
+        """The vault's answer; empty once it has finished.
+
+        Raises:
+            BankLostError: the vault does not answer.
+            RemoteProtocolError: it answered for another run, or broke off.
+        """
+        try:
+            connection = self._connect()
+            send_message(connection, self._run, batch)
+            received = receive_message(connection)
+        except OSError:
+            raise BankLostError("the vault does not answer its courier; the bank must see whether the vault runs") from None
+        if received is None or received[0] != self._run:
+            raise RemoteProtocolError("the vault broke off, or answered for another run; the bank must look at its log")
+        return received[1]
+
+    def _connect(self) -> socket.socket:
+        if self._connection is None:
+            self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._connection.settimeout(self._timeout)
+            self._connection.connect(self._path)
+        return self._connection
+
+
+def _guard(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Outermost: Flower sends an exception's text to the server as it is, and that text could hold anything."""
+    try:
+        return call_next(message, context)
+    except RiskfedError as error:
+        return Message(Error(COURIER_ERROR, str(error)), reply_to=message)
+    except Exception:  # whatever it is, its text stays here
+        _log.exception("internal error in the courier")
+        return Message(Error(COURIER_ERROR, "internal error in the courier; see the node's log"), reply_to=message)
+
+
+app = ClientApp()
+
+
+@app.train("step", mods=[_guard])
+def step(message: Message, context: Context) -> Message:
+    """Message transport: one batch to the vault, its answer back."""
+    batch, settings = decode(message.content)
+    with Vault(context, text(settings, "run"), seconds(settings, "round_timeout")) as vault:
+        return Message(encode(vault.ask(batch)), reply_to=message)
+
+
+@app.train("session", mods=[_guard])
+def session(message: Message, context: Context) -> Message:
+    """Session transport: dial the server, and relay until it hangs up. The reply holds counts."""
+    _, settings = decode(message.content)
+    invitation = Invitation(text(settings, "endpoint"), text(settings, "ticket"), text(settings, "certificate"))
+    counts = {"rounds": 0, "bytes_to_vault": 0, "bytes_from_vault": 0}
+    with (
+        Vault(context, text(settings, "run"), seconds(settings, "round_timeout")) as vault,
+        dial(invitation, context.node_id, seconds(settings, "connect_timeout")) as stream,
+    ):
+        _relay(stream, vault, counts)
+    return Message(RecordDict({"counts": MetricRecord(dict(counts))}), reply_to=message)
+
+
+def _relay(stream: SessionStream, vault: Vault, counts: dict[str, int]) -> None:
+    open_run = False
+    try:
+        for batch in stream.requests():
+            try:
+                answer = vault.ask(batch)
+            except RiskfedError as error:
+                answer = _failed(str(error))  # the server learns the reason at once, not only when the Flower message ends
+            open_run = bool(answer) and not _is_failed(batch) and not _is_failed(answer)
+            counts["rounds"] += 1
+            counts["bytes_to_vault"] += len(batch)
+            counts["bytes_from_vault"] += len(answer)
+            stream.answer(answer)
+    finally:
+        if open_run:
+            # The stream ended before the run did. Without a word, the vault would keep the run open.
+            with suppress(RiskfedError):
+                vault.ask(_failed("the session with the server ended early"))
+
+
+def _failed(reason: str) -> bytes:
+    return encode_batch([Frame(Kind.FAILED, 0, reason.encode())])
+
+
+def _is_failed(batch: bytes) -> bool:
+    return batch[:1] == bytes([Kind.FAILED])

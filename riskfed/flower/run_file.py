@@ -1,0 +1,156 @@
+"""The operator's description of one run: a TOML or JSON file whose path the ServerApp gets as ``run-file``."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
+
+from riskfed.errors import ConfigurationError
+from riskfed.jobs import HorizontalXgboost, job_from_dict
+from riskfed.plan import Plan
+from riskfed.schema import Schema
+
+
+class SessionSettings(BaseModel):
+    """Where the session transport listens.
+
+    Attributes:
+        bind: address to listen on.
+        port: 0 takes a free one.
+        address: name or IP address under which couriers reach `bind`; None where it is the same.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bind: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    address: str | None = None
+
+
+class Limits(BaseModel):
+    """How long the server waits, in seconds.
+
+    Attributes:
+        connect_timeout: for all banks to be there.
+        round_timeout: for a bank's answer in one round.
+        farewell_timeout: for couriers to end their work once the run is over.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    connect_timeout: float = Field(default=300, gt=0)
+    round_timeout: float = Field(default=1800, gt=0)
+    farewell_timeout: float = Field(default=30, gt=0)
+
+
+class RunFile(BaseModel):
+    """One run.
+
+    Attributes:
+        job: what the banks compute.
+        protection: how sums are protected.
+        key_bits: size of the Paillier modulus.
+        transport: "session" (a stream for each bank) or "message" (a Flower message for each step).
+        roster: bank -> id of its registered Flower node. The operator binds names to keys here.
+        schema_file: the consortium's schema, JSON.
+        outcome_file: where the outcome is written, JSON.
+        progress_file: where events are appended as JSON lines; None for nowhere.
+        release_file: where the finished release is written; None for nowhere.
+        session, limits: see there.
+        tracking: handed on to whoever makes the listeners.
+
+    Paths are relative to the file's own folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job: SerializeAsAny[HorizontalXgboost]
+    protection: Literal["masking", "paillier"] = "masking"
+    key_bits: int = 2048
+    transport: Literal["session", "message"] = "session"
+    roster: Mapping[str, int]
+    schema_file: Path
+    outcome_file: Path = Path("outcome.json")
+    progress_file: Path | None = None
+    release_file: Path | None = None
+    session: SessionSettings = SessionSettings()
+    limits: Limits = Limits()
+    tracking: Mapping[str, Any] | None = None
+
+    @field_validator("job", mode="before")
+    @classmethod
+    def _job(cls, value: Any) -> Any:
+        return job_from_dict(value) if isinstance(value, dict) else value
+
+    @field_validator("roster")
+    @classmethod
+    def _one_node_each(cls, roster: Mapping[str, int]) -> Mapping[str, int]:
+        if len(set(roster.values())) != len(roster):
+            raise ValueError("two banks have the same node")
+        return roster
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and check a file.
+
+        Raises:
+            ConfigurationError: unreadable, unknown or impossible settings; names the file.
+            JobError: the job has an unsupported parameter.
+        """
+        try:
+            text = path.read_text()
+            fields = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+            run = cls(**fields)
+        except OSError as error:
+            raise ConfigurationError(f"run file {path.name} cannot be read ({error.strerror})") from None
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_context=False, include_input=False)
+            reasons = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'run'}: {e['msg']}" for e in found)
+            raise ConfigurationError(f"run file {path.name}: {reasons}") from None
+        except (ValueError, TypeError):
+            raise ConfigurationError(f"run file {path.name} is not a valid {path.suffix[1:] or 'TOML'} table") from None
+        return run._relative_to(path.resolve().parent)
+
+    def _relative_to(self, folder: Path) -> Self:
+        names = ("schema_file", "outcome_file", "progress_file", "release_file")
+        paths = {name: folder / getattr(self, name) for name in names if getattr(self, name) is not None}
+        return self.model_copy(update=paths)
+
+    def save(self, path: Path) -> None:
+        """Write the file as JSON."""
+        path.write_text(json.dumps(self.model_dump(mode="json"), indent=2) + "\n")
+
+    def load_schema(self) -> Schema:
+        """The consortium's schema.
+
+        Raises:
+            ConfigurationError: the schema file cannot be read, or is no schema.
+        """
+        try:
+            fields = json.loads(self.schema_file.read_text())
+        except (OSError, ValueError):
+            raise ConfigurationError(f"schema file {self.schema_file.name} cannot be read, or is not JSON") from None
+        if not isinstance(fields, dict):
+            raise ConfigurationError(f"schema file {self.schema_file.name} is not a JSON object")
+        return Schema(**fields)
+
+    def plan(self, run: str) -> Plan:
+        """The plan that all banks are sent, for the run with this id.
+
+        Raises:
+            PlanError: the roster or the protection is impossible.
+            ConfigurationError: see `load_schema`.
+        """
+        return Plan(
+            run=run,
+            roster=tuple(sorted(self.roster)),
+            job=self.job,
+            schema_fingerprint=self.load_schema().fingerprint,
+            protection=self.protection,
+            key_bits=self.key_bits,
+        )

@@ -1,0 +1,1 @@
+"""Reports: pictures of a finished run, from pooled figures alone."""

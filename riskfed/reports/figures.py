@@ -1,0 +1,60 @@
+"""How riskfed's pictures look: square, large type, colours that colour-blind readers tell apart (Okabe and Ito 2008)."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE = "#0072B2"
+ORANGE = "#D55E00"
+GREEN = "#009E73"
+GREY = "#6E6E6E"
+_INCHES = 6.0
+_DOTS_PER_INCH = 150
+
+_STYLE = {
+    "font.size": 17,
+    "axes.labelsize": 18,
+    "xtick.labelsize": 16,
+    "ytick.labelsize": 16,
+    "legend.fontsize": 16,
+    "legend.frameon": False,
+    "lines.linewidth": 2.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "axes.axisbelow": True,
+}
+
+
+def square(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    """An empty square picture with labelled axes. It belongs to no window system and no global state, so threads may draw."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(_INCHES, _INCHES), dpi=_DOTS_PER_INCH, layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
+        axes = figure.subplots()
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+    return figure, axes
+
+
+def legend(axes: Axes, place: str) -> None:
+    """A legend in the pictures' type."""
+    axes.legend(loc=place, frameon=False, fontsize=16)
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as a PNG of 900 x 900 pixels."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
