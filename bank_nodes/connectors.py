@@ -110,7 +110,9 @@ def file_kind(data: DataConfig) -> FileKind:
     by_suffix: dict[str, FileKind] = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
     kind = data.kind or by_suffix.get(data.path.suffix.lower())
     if kind is None:
-        raise ConfigurationError(f'{data.path}: the suffix tells neither csv nor parquet; name it by kind = "..." in section data')
+        raise ConfigurationError(
+            f'{data.path}: the suffix tells neither csv nor parquet; name it by kind = "..." in section data'
+        )
     return kind
 
 
@@ -123,7 +125,9 @@ def _read(data: DataConfig, kind: FileKind, wanted: list[str]) -> tuple[pa.Table
     try:
         return _read_csv(data, wanted) if kind == "csv" else _read_parquet(data.path, wanted)
     except OSError as error:
-        raise ConfigurationError(f"cannot read {data.path}: {error.strerror or 'input/output error'}; correct data.path") from None
+        raise ConfigurationError(
+            f"cannot read {data.path}: {error.strerror or 'input/output error'}; correct data.path"
+        ) from None
     except (pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
         raise ConfigurationError(
             f"{data.path} cannot be read as {kind} ({type(error).__name__}); the bank's data engineer must mend the extract"
@@ -136,25 +140,26 @@ def _read_csv(data: DataConfig, wanted: list[str]) -> tuple[pa.Table, list[str]]
     present = [name for name in wanted if names.count(name) == 1]
     if not present:
         return pa.table({}), names
-    odd_rows = 0
+    odd_rows: list[None] = []  # its length counts: appending is safe from the reader's threads
 
     def count_odd_row(_: Any) -> str:
-        nonlocal odd_rows
-        odd_rows += 1
+        odd_rows.append(None)
         return "skip"
 
     table = pa_csv.read_csv(
         data.path,
-        read_options=pa_csv.ReadOptions(use_threads=False),
         parse_options=pa_csv.ParseOptions(delimiter=data.delimiter, invalid_row_handler=count_odd_row),
         # Everything as text: guessing types would make numbers of codes such as 007, and fails on the first stray text.
         convert_options=pa_csv.ConvertOptions(
-            include_columns=present, column_types=dict.fromkeys(present, pa.string()), strings_can_be_null=True, null_values=[""]
+            include_columns=present,
+            column_types=dict.fromkeys(present, pa.string()),
+            strings_can_be_null=True,
+            null_values=[""],
         ),
     )
     if odd_rows:
         raise ContractError(
-            f"{odd_rows} rows of {data.path.name} have not the {len(names)} fields that its header has; "
+            f"{len(odd_rows)} rows of {data.path.name} have not the {len(names)} fields that its header has; "
             "the bank's data engineer must mend the extract"
         )
     return table, names
@@ -188,7 +193,7 @@ def _parsed(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, int]:
 
 def _levels(column: pa.ChunkedArray, feature: Feature, *, from_text: bool) -> pd.Series:
     """The column as the schema spells its levels; a text that is none of them is kept, for the contract to count."""
-    values = column.to_pandas()
+    values: pd.Series = column.to_pandas()
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)
     if not from_text or all(isinstance(level, str) for level in feature.levels):

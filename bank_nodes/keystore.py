@@ -33,7 +33,9 @@ def generate_identity(path: Path, passphrase: str | None = None) -> Identity:
         # The mode counts from the first instant: at no time can another user open the file.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise ConfigurationError(f"{path} exists; a key is never overwritten: choose another file, or move it away") from None
+        raise ConfigurationError(
+            f"{path} exists; a key is never overwritten: choose another file, or move it away"
+        ) from None
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None
     with os.fdopen(descriptor, "wb") as file:
@@ -60,7 +62,9 @@ def load_identity(path: Path, passphrase: str | None = None) -> Identity:
                 )
             return Identity.from_pem(file.read(), passphrase)
     except OSError as error:
-        raise ConfigurationError(f"cannot read the identity key {path}: {error.strerror}; make one by riskfed node keygen") from None
+        raise ConfigurationError(
+            f"cannot read the identity key {path}: {error.strerror}; make one by riskfed node keygen"
+        ) from None
 
 
 def read_consortium(path: Path) -> dict[str, str]:

@@ -63,7 +63,9 @@ class VaultLog:
             for self.head, entry in _entries(path):
                 self._note(entry)
         except BlockingIOError:
-            raise ConfigurationError(f"another vault writes the log {path}; stop it, or give this bank a log of its own") from None
+            raise ConfigurationError(
+                f"another vault writes the log {path}; stop it, or give this bank a log of its own"
+            ) from None
         except OSError as error:
             raise ConfigurationError(f"cannot write the vault's log {path}: {error.strerror}") from None
         if torn:
@@ -180,7 +182,9 @@ def _checked(path: Path, line: bytes, head: Head) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ProtectionError(f"{where}: not an entry of a vault's log; the bank's auditor must act") from None
     if not unbroken:
-        raise ProtectionError(f"{where}: does not follow the line before; lines are missing, moved or inserted. The auditor must act")
+        raise ProtectionError(
+            f"{where}: does not follow the line before; lines are missing, moved or inserted. The auditor must act"
+        )
     if not sound:
         raise ProtectionError(f"{where}: the line was changed after it was written; the bank's auditor must act")
     result: dict[str, Any] = entry

@@ -87,7 +87,9 @@ class Policy(BaseModel):
         defaults = int((records.labels != 0).sum())
         if defaults < self.min_defaults:
             got = f"0 of {len(records)} rows" if defaults == 0 else "fewer"
-            raise _refusal("min_defaults", f"{got} with a positive label in column {target}", f"at least {self.min_defaults}")
+            raise _refusal(
+                "min_defaults", f"{got} with a positive label in column {target}", f"at least {self.min_defaults}"
+            )
 
 
 def _refusal(rule: str, got: Any, wanted: str) -> PolicyError:

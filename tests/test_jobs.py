@@ -19,7 +19,9 @@ def plan(**fields):
     return Plan(**fields)
 
 
-@pytest.mark.parametrize("name", ["subsample", "colsample_bytree", "grow_policy", "max_delta_step", "interaction_constraints"])
+@pytest.mark.parametrize(
+    "name", ["subsample", "colsample_bytree", "grow_policy", "max_delta_step", "interaction_constraints"]
+)
 def test_an_unsupported_parameter_is_refused_by_name(name):
     with pytest.raises(JobError, match=f"unsupported parameter {name}"):
         HorizontalXgboost(**{name: 1})
@@ -74,7 +76,9 @@ def test_a_plan_comes_back_from_json_with_the_same_digest():
     assert again.digest == first.digest
 
 
-@pytest.mark.parametrize("change", [{"attempt": 2}, {"run": "r2"}, {"job": HorizontalXgboost(gamma=1)}, {"protection": "paillier"}])
+@pytest.mark.parametrize(
+    "change", [{"attempt": 2}, {"run": "r2"}, {"job": HorizontalXgboost(gamma=1)}, {"protection": "paillier"}]
+)
 def test_the_digest_stands_for_everything(change):
     assert plan(**change).digest != plan().digest
 

@@ -16,14 +16,11 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
 from riskfed.errors import BankLostError, ConfigurationError, RemoteProtocolError, RiskfedError
-from riskfed.flower.codec import decode, encode, seconds, text
+from riskfed.flower.codec import COURIER_ERROR, decode, encode, seconds, text
 from riskfed.flower.session_client import SessionStream, dial
 from riskfed.flower.session_wire import Invitation
 from riskfed.protocols.frames import Frame, Kind, encode_batch
 from riskfed.protocols.socket_frames import receive_message, send_message
-
-COURIER_ERROR = 1000
-"""Code of a Flower error whose text comes from here; Flower's own codes are small."""
 
 _log = logging.getLogger("riskfed.courier")
 
@@ -67,7 +64,9 @@ class Vault:
             send_message(connection, self._run, batch)
             received = receive_message(connection)
         except OSError:
-            raise BankLostError("the vault does not answer its courier; the bank must see whether the vault runs") from None
+            raise BankLostError(
+                "the vault does not answer its courier; the bank must see whether the vault runs"
+            ) from None
         if received is None or received[0] != self._run:
             raise RemoteProtocolError("the vault broke off, or answered for another run; the bank must look at its log")
         return received[1]
@@ -123,7 +122,9 @@ def _relay(stream: SessionStream, vault: Vault, counts: dict[str, int]) -> None:
             try:
                 answer = vault.ask(batch)
             except RiskfedError as error:
-                answer = _failed(str(error))  # the server learns the reason at once, not only when the Flower message ends
+                answer = _failed(
+                    str(error)
+                )  # the server learns the reason at once, not only when the Flower message ends
             open_run = bool(answer) and not _is_failed(batch) and not _is_failed(answer)
             counts["rounds"] += 1
             counts["bytes_to_vault"] += len(batch)

@@ -11,6 +11,9 @@ _BATCH = "batch"
 _SETTINGS = "settings"
 _SERIALIZATION = "riskfed.batch"
 
+COURIER_ERROR = 1000
+"""Code of a Flower error whose text a courier wrote; Flower's own codes are small."""
+
 Setting = str | int | float
 """What may stand beside a batch: nothing that derives from a record."""
 
@@ -28,7 +31,11 @@ def decode(content: RecordDict) -> tuple[bytes, dict[str, Setting]]:
         RemoteProtocolError: something else was sent, or more than a batch may hold.
     """
     record, settings = content.get(_BATCH), content.get(_SETTINGS)
-    if set(content) != {_BATCH, _SETTINGS} or not isinstance(record, ArrayRecord) or not isinstance(settings, ConfigRecord):
+    if (
+        set(content) != {_BATCH, _SETTINGS}
+        or not isinstance(record, ArrayRecord)
+        or not isinstance(settings, ConfigRecord)
+    ):
         raise RemoteProtocolError("a Flower message holds other records than a batch and its settings")
     array = record.get(_BATCH)
     if len(record) != 1 or array is None or array.dtype != "uint8" or array.stype != _SERIALIZATION:
@@ -50,7 +57,9 @@ def text(settings: dict[str, Setting], name: str) -> str:
     """
     value = settings.get(name)
     if not isinstance(value, str):
-        raise RemoteProtocolError(f"a Flower message lacks the setting {name}; check that both sides run the same release")
+        raise RemoteProtocolError(
+            f"a Flower message lacks the setting {name}; check that both sides run the same release"
+        )
     return value
 
 
@@ -62,5 +71,12 @@ def seconds(settings: dict[str, Setting], name: str) -> float:
     """
     value = settings.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise RemoteProtocolError(f"a Flower message lacks the setting {name}; check that both sides run the same release")
+        raise RemoteProtocolError(
+            f"a Flower message lacks the setting {name}; check that both sides run the same release"
+        )
     return float(value)
+
+
+def release_arrays(release: bytes) -> ArrayRecord:
+    """A released result as Flower's strategies hand out models: one uint8 array, the release's bytes."""
+    return ArrayRecord({"release": Array(dtype="uint8", shape=(len(release),), stype="riskfed.release", data=release)})

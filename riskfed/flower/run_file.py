@@ -60,7 +60,7 @@ class RunFile(BaseModel):
         schema_file: the consortium's schema, JSON.
         outcome_file: where the outcome is written, JSON.
         progress_file: where events are appended as JSON lines; None for nowhere.
-        release_file: where the finished release is written; None for nowhere.
+        release_file: where the finished release is written, JSON.
         session, limits: see there.
         tracking: handed on to whoever makes the listeners.
 
@@ -77,7 +77,7 @@ class RunFile(BaseModel):
     schema_file: Path
     outcome_file: Path = Path("outcome.json")
     progress_file: Path | None = None
-    release_file: Path | None = None
+    release_file: Path = Path("release.json")
     session: SessionSettings = SessionSettings()
     limits: Limits = Limits()
     tracking: Mapping[str, Any] | None = None

@@ -53,7 +53,9 @@ class SessionServer:
         ConfigurationError: the address cannot be listened on.
     """
 
-    def __init__(self, nodes: Mapping[str, int], *, bind: str = "127.0.0.1", port: int = 0, address: str | None = None) -> None:
+    def __init__(
+        self, nodes: Mapping[str, int], *, bind: str = "127.0.0.1", port: int = 0, address: str | None = None
+    ) -> None:
         self._lines = {bank: _Line(bank, node, secrets.token_urlsafe(32)) for bank, node in nodes.items()}
         self._inbox: queue.SimpleQueue[tuple[str, bytes | RemoteProtocolError | None]] = queue.SimpleQueue()
         self._admission = threading.Lock()
@@ -176,15 +178,19 @@ class SessionServer:
         shown = dict(context.invocation_metadata())
         node, ticket = str(shown.get(NODE_KEY, "")), str(shown.get(TICKET_KEY, ""))
         with self._admission:
-            for line in self._lines.values():
-                # Compared for every line in constant time, so that an answer's delay tells nothing about a ticket.
-                known = hmac.compare_digest(line.ticket.encode(), ticket.encode()) & (str(line.node) == node)
-                if known and line.used:
-                    _refuse(context, "the ticket was used before; a ticket is good for one stream")
-                if known:
-                    line.used = True
-                    return line
-        _refuse(context, "node and ticket do not belong together in this run")
+            # Compared for every line in constant time, so that an answer's delay tells nothing about a ticket.
+            lines = self._lines.values()
+            known = [
+                line
+                for line in lines
+                if hmac.compare_digest(line.ticket.encode(), ticket.encode()) & (str(line.node) == node)
+            ]
+            if not known:
+                _refuse(context, "node and ticket do not belong together in this run")
+            if known[0].used:
+                _refuse(context, "the ticket was used before; a ticket is good for one stream")
+            known[0].used = True
+            return known[0]
 
     def _end(self, line: _Line) -> None:
         line.ended.set()

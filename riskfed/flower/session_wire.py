@@ -1,8 +1,8 @@
 """What travels on a session's stream: batches, cut into chunks that each say whether another follows.
 
-A session is one bidirectional gRPC stream for each bank. The server speaks first; every batch that it sends is answered by one batch.
-A chunk is ``more (1 byte: 1 another follows, 0 the last) | bytes``; all but the last are full. Chunks keep gRPC's own limit on a message low, so that a peer
-cannot make the other side set aside memory for more than it has sent.
+A session is one bidirectional gRPC stream for each bank. The server speaks first; every batch that it sends is answered by one
+batch. A chunk is ``more (1 byte: 1 another follows, 0 the last) | bytes``; all but the last are full. Chunks keep gRPC's own limit on
+a message low, so that a peer cannot make the other side set aside memory for more than it has sent.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def read_batch(chunks: Iterator[bytes]) -> bytes | None:
             raise RemoteProtocolError("a chunk of the session is malformed")
         size += len(chunk) - 1
         if size > MAXIMUM_BATCH_BYTES:
-            raise RemoteProtocolError(f"a batch of more than {MAXIMUM_BATCH_BYTES} bytes was sent; nothing larger is taken")
+            raise RemoteProtocolError(
+                f"a batch of more than {MAXIMUM_BATCH_BYTES} bytes was sent; nothing larger is taken"
+            )
         pieces.append(chunk[1:])
         if chunk[:1] == _LAST:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -90,12 +90,30 @@ def open_protection(seat: Seat) -> Generator[Ask | Tell, Any, Protection]:
         ProtectionError: something is missing, weak or wrong; nothing that derives from a record has left.
     """
     keys = yield from _agree_keys(seat)  # 1, 2
+    protection: Protection
     if seat.plan.protection == "paillier":
-        protection = yield from _agree_paillier(seat, keys)  # 3, 4
+        private_key = yield from _agree_paillier_key(seat, keys)  # 3
+        public = paillier_key.serialize_public(private_key.public_key)
+        protection = PaillierProtection(keys, private_key)
     else:
-        protection = yield from _agree_masking(seat, keys)  # 4
-    yield from _prove(seat, keys, protection)  # 5, 6
+        public, protection = b"", MaskingProtection(keys)
+    yield from seat.ask(Kind.PUBLIC, public)  # 4
+    yield from _prove(seat, keys, protection, modulus_of(seat.plan, public))  # 5, 6
     return protection
+
+
+def modulus_of(plan: Plan, public: bytes) -> int | None:
+    """The Paillier modulus among the public parameters; None under masking.
+
+    Raises:
+        ProtectionError: it is malformed, too short, or of another length than planned.
+    """
+    if plan.protection != "paillier":
+        return None
+    modulus = int(paillier_key.parse_public(public).n)
+    if modulus.bit_length() != plan.key_bits:
+        raise ProtectionError(f"the Paillier key has {modulus.bit_length()} bits, agreed were {plan.key_bits}")
+    return modulus
 
 
 def sum_over_banks(
@@ -125,37 +143,24 @@ def _agree_keys(seat: Seat) -> Generator[Ask | Tell, Any, SessionKeys]:
     return handshake.receive_contributions(contributions)
 
 
-def _agree_masking(seat: Seat, keys: SessionKeys) -> Generator[Ask | Tell, Any, Protection]:
-    yield from seat.ask(Kind.PUBLIC, b"")
-    return MaskingProtection(keys)
-
-
-def _agree_paillier(seat: Seat, keys: SessionKeys) -> Generator[Ask | Tell, Any, Protection]:
+def _agree_paillier_key(seat: Seat, keys: SessionKeys) -> Generator[Ask | Tell, Any, paillier_key.PaillierKey]:
     maker, step = seat.plan.roster[0], seat.step
     if seat.name == maker:
         private_key = paillier_key.generate_paillier_key(seat.plan.key_bits)
         secret = paillier_key.serialize_private(private_key)
-        sealed = {to: seal(keys, to, secret, "paillier key", step) for to in seat.plan.roster if to != maker}
-        yield from seat.exchange(sealed)
-    else:
-        received = yield from seat.exchange({})
-        if maker not in received:
-            raise ProtectionError(f"bank {maker} sent no Paillier key; its operator must restart its node")
-        private_key = paillier_key.parse_private(open_sealed(keys, maker, received[maker], "paillier key", step))
-    protection = PaillierProtection(keys, private_key)
-    if private_key.public_key.n.bit_length() != seat.plan.key_bits:
-        raise ProtectionError(
-            f"the Paillier key has {private_key.public_key.n.bit_length()} bits, agreed were {seat.plan.key_bits}"
-        )
-    yield from seat.ask(Kind.PUBLIC, paillier_key.serialize_public(private_key.public_key))
-    return protection
+        yield from seat.exchange({to: seal(keys, to, secret, "paillier key", step) for to in keys.others})
+        return private_key
+    received = yield from seat.exchange({})
+    if maker not in received:
+        raise ProtectionError(f"bank {maker} sent no Paillier key; its operator must restart its node")
+    return paillier_key.parse_private(open_sealed(keys, maker, received[maker], "paillier key", step))
 
 
-def _prove(seat: Seat, keys: SessionKeys, protection: Protection) -> Conversation:
+def _prove(seat: Seat, keys: SessionKeys, protection: Protection, modulus: int | None) -> Conversation:
     own = canary.canary_values(keys, seat.name, CANARY_LENGTH)
     step = seat.step
     wire = protection.protect(own, step, CANARY_BOUND)
-    canary.check_upload(seat.plan.protection, seat.plan.key_bits, CANARY_LENGTH, wire)
+    canary.check_upload(seat.plan.protection, seat.plan.key_bits, CANARY_LENGTH, wire, modulus=modulus)
     if canary.plaintext_on_wire(own, wire):
         raise ProtectionError(
             f"protection {seat.plan.protection} is not on: the canary's plaintext stands in the upload. Nothing of a record was sent"

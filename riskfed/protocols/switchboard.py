@@ -29,7 +29,7 @@ from riskfed.errors import ProtectionError, RemoteProtocolError, RiskfedError, R
 from riskfed.plan import Plan
 from riskfed.protocols import events
 from riskfed.protocols.frames import EVERYONE, Frame, Kind, decode_batch, decode_parts, encode_batch, encode_parts
-from riskfed.protocols.opening import CANARY_LENGTH
+from riskfed.protocols.opening import CANARY_LENGTH, modulus_of
 from riskfed.protocols.release import ModelRelease
 from riskfed.secure import canary
 from riskfed.secure.protection import Combiner, combiner_for
@@ -80,6 +80,7 @@ class Switchboard:
         self._state = State.OPENING
         self._round = 0
         self._combiner: Combiner | None = None
+        self._modulus: int | None = None
         self._canary_uploads: dict[str, bytes] = {}
         self._started = self._last = time.monotonic()
         listener(events.RunStarted(plan, transport))
@@ -179,7 +180,9 @@ class Switchboard:
                 combined = self._combiner.combine([bodies[bank] for bank in self.plan.roster])
                 return {bank: (Kind.COMBINE, combined) for bank in self.plan.roster}
             case Kind.PUBLIC:
-                self._combiner = combiner_for(self.plan.protection, self._same(bodies, "public parameters"))
+                public = self._same(bodies, "public parameters")
+                self._modulus = modulus_of(self.plan, public)
+                self._combiner = combiner_for(self.plan.protection, public)
             case Kind.DISCLOSE:
                 self._check_canaries(bodies)
             case Kind.RELEASE:
@@ -203,7 +206,8 @@ class Switchboard:
     def _keep_canaries(self, uploads: Mapping[str, bytes]) -> None:
         for bank, upload in uploads.items():
             try:
-                canary.check_upload(self.plan.protection, self.plan.key_bits, CANARY_LENGTH, upload)
+                scheme, key_bits = self.plan.protection, self.plan.key_bits
+                canary.check_upload(scheme, key_bits, CANARY_LENGTH, upload, modulus=self._modulus)
             except RiskfedError as error:
                 raise ProtectionError(f"bank {bank} does not protect its uploads: {error}") from None
         if len(set(uploads.values())) != len(uploads):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ GREY = "#6E6E6E"
 _INCHES = 6.0
 _DOTS_PER_INCH = 150
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 17,
     "axes.labelsize": 18,
     "xtick.labelsize": 16,
@@ -37,18 +37,25 @@ def square(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_INCHES, _INCHES), dpi=_DOTS_PER_INCH, layout="constrained")
+        figure = Figure(figsize=(_INCHES, _INCHES), dpi=_DOTS_PER_INCH, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
         FigureCanvasAgg(figure)
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
         axes = figure.subplots()
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
     return figure, axes
 
 
-def legend(axes: Axes, place: str) -> None:
+def whole_numbers(axes: Axes) -> None:
+    """Tick the horizontal axis at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+
+
+def legend(axes: Axes, place: Any) -> None:
     """A legend in the pictures' type."""
     axes.legend(loc=place, frameon=False, fontsize=16)
 

@@ -13,7 +13,7 @@ import numpy as np
 from riskfed.errors import ConfigurationError
 from riskfed.protocols import events
 from riskfed.protocols.release import ModelRelease
-from riskfed.reports.figures import BLUE, GREEN, GREY, ORANGE, legend, png, square
+from riskfed.reports.figures import BLUE, GREEN, GREY, ORANGE, legend, png, square, whole_numbers
 from riskfed.trees.booster_json import parse_booster
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def learning_curve(release: ModelRelease, metric: str = "logloss") -> Figure:
     axes.plot(trees, values, color=BLUE, lw=3, marker="o" if len(trees) < 3 else None)
     best = trees[np.argmax(values) if metric in ("auc", "ks") else np.argmin(values)]
     axes.axvline(best, color=ORANGE, lw=2, ls=":", label=f"best: tree {best}")
-    axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
+    whole_numbers(axes)
     legend(axes, "best")
     return figure
 
@@ -175,7 +175,7 @@ def bytes_per_round(history: Sequence[events.Event]) -> Figure:
         axes.scatter([event.step for event in rounds], sizes, s=22, color=colour, marker=marker, label=label, alpha=0.7)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: _bytes(value))
-    axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
+    whole_numbers(axes)
     legend(axes, "best")
     return figure
 
@@ -201,7 +201,7 @@ def seconds_per_tree(history: Sequence[events.Event]) -> Figure:
         raise ConfigurationError("the history holds no trees")
     figure, axes = square("tree", "seconds")
     axes.bar(trees, seconds, width=0.9, color=GREEN)
-    axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
+    whole_numbers(axes)
     if len(seconds) > 1 and seconds[0] > 3 * max(seconds[1:]) > 0:
         axes.set_ylim(0, 1.25 * max(seconds[1:]))
         axes.annotate(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -125,6 +126,9 @@ def chi_square(data: np.ndarray) -> float:
 
 def _check_ciphertexts(body: np.ndarray, key_bits: int, modulus: int | None) -> None:
     ciphertexts = [int.from_bytes(row.tobytes(), "big") for row in body]
+    # Without obfuscation (1 + n)^m = 1 + n m, from which anyone reads m.
+    if modulus is not None and any(c % modulus == 1 for c in ciphertexts):
+        raise ProtectionError("a ciphertext lacks its random factor: anyone could read it")
     # A uniform residue mod n^2 is 66 bits shorter than twice the key with probability 2^-64.
     if any(c.bit_length() < 2 * key_bits - 66 for c in ciphertexts):
         raise ProtectionError(
@@ -132,20 +136,15 @@ def _check_ciphertexts(body: np.ndarray, key_bits: int, modulus: int | None) -> 
         )
     if len(set(ciphertexts)) != len(ciphertexts):
         raise ProtectionError("two ciphertexts are equal: encryption is not randomised")
-    # Without obfuscation (1 + n)^m = 1 + n m, from which anyone reads m.
-    if modulus is not None and any(c % modulus == 1 for c in ciphertexts):
-        raise ProtectionError("a ciphertext lacks its random factor: anyone could read it")
 
 
 def _readings(wire: bytes) -> Iterator[bytes]:
     """The bytes themselves, and what they encode if they are hexadecimal or base64 text."""
     yield wire
-    for decode in (base64.b16decode, base64.b64decode):
-        try:
-            text = wire.upper() if decode is base64.b16decode else wire
-            yield decode(text)
-        except (binascii.Error, ValueError):
-            continue
+    with suppress(binascii.Error, ValueError):
+        yield base64.b16decode(wire, casefold=True)
+    with suppress(binascii.Error, ValueError):
+        yield base64.b64decode(wire, validate=True)
 
 
 def _has_single(values: np.ndarray, data: bytes) -> bool:

@@ -9,15 +9,15 @@ bank that colludes with the server could forge, and then it could as well have s
 not what a tag proves.
 
 The function, in two levels of weights uniform in [0, 2^64): over blocks of 4,096 values, E_k = sum_j s_j v_(4096 k + j)
-as an integer; then L(v) = sum_k x_k E_k mod 2^217. Bank b's tag is t_b = L(v_b) + z_b with a pad z_b of its own, uniform
-mod 2^217; a sum V with tag T is accepted if T - sum_b z_b = L(V). This is a one-time Carter-Wegman authenticator (Wegman
-and Carter 1981) over the multilinear hash (Halevi and Krawczyk 1997), on integers so that no prime is needed, and in two
-levels so that the weights s stay in the first-level cache.
+as an integer; then L(v) = sum_k x_k E_k mod 2^217. Bank b's tag is t_b = L(v_b) + z_b with a pad z_b of its own,
+uniform mod 2^217; a sum V with tag T is accepted if T - sum_b z_b = L(V). This is a one-time authenticator after Wegman
+and Carter (1981) over the multilinear hash of Halevi and Krawczyk (1997), on integers so that no prime is needed, and
+in two levels so that the weights s stay in the first-level cache.
 
 Probability that a false sum passes, per step: at most 2^-63, whatever the server does, even if it could read values and
-tags. Because of the pads, what it has is independent of s and x. Let it turn (V, T) into (V + e, T + c), some e_i not 0;
-it passes if L(e) = c. (1) The block of e_i has sum_j s_j e_j = 0 for at most one s_i of 2^64, the others given. (2) If
-not, that block's E_k is not 0, and x_k E_k takes any one value mod 2^217 for at most one x_k of 2^64, because
+tags. Because of the pads, what it has is independent of s and x. Let it turn (V, T) into (V + e, T + c), some e_i not
+0; it passes if L(e) = c. (1) The block of e_i has sum_j s_j e_j = 0 for at most one s_i of 2^64, the others given. (2)
+If not, that block's E_k is not 0, and x_k E_k takes any one value mod 2^217 for at most one x_k of 2^64, because
 |(x - x') E_k| < 2^64 * 2^12 * 2^64 * 2^64 = 2^204 is no multiple of 2^217.
 
 Two simpler ways would not do. Modulo a known prime of 31 bits, adding the prime to a 64-bit value would pass. Without
@@ -85,7 +85,8 @@ def verify_and_strip(total: np.ndarray, keys: SessionKeys, step: int) -> np.ndar
     if (pooled_tag - expected) % (1 << _MODULUS_BITS):
         raise ProtectionError(
             f"the sum of step {step} is not that of what the {len(keys.context.roster)} banks sent: "
-            f"it was changed, mixed or replayed on the server's side, or a bank left its bound; the run must end and the operator explain"
+            "it was changed, mixed or replayed on the server's side, or a bank left its bound; "
+            "the run must end and the operator explain"
         )
     return values
 
@@ -115,7 +116,7 @@ def _hash(values: np.ndarray, keys: SessionKeys, step: int) -> int:
 
 @intrinsic
 def _multiply_add(_typing: Any, _low: Any, _middle: Any, _high: Any, _value: Any, _weight: Any) -> Any:
-    """(low, middle, high) + value * weight on 192 bits; value is signed, weight unsigned. A few machine instructions."""
+    """(low, middle, high) + value * weight on 192 bits; value is signed, weight unsigned."""
     word = types.uint64
     signature = types.UniTuple(word, 3)(word, word, word, types.int64, word)  # type: ignore[no-untyped-call]
 

@@ -26,8 +26,6 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
-from riskfed.secure.paillier_key import PaillierKey
-
 WINDOW: Final = 10
 _BATCH: Final = 512
 
@@ -36,13 +34,13 @@ class ObfuscatorTable:
     """Tables of both primes of a key: at 2048 bits about a second to make and 75 MB to hold.
 
     Args:
-        key: the private key.
+        primes: p and q, of equal length.
+        generators: of Z*_p and of Z*_q, proved to be such.
         window: bits of a digit, 1 to 16.
     """
 
-    def __init__(self, key: PaillierKey, window: int = WINDOW) -> None:
-        g, h = key.generators
-        self._p, self._q = _PrimeTable(mpz(key.p), mpz(g), window), _PrimeTable(mpz(key.q), mpz(h), window)
+    def __init__(self, primes: tuple[int, int], generators: tuple[int, int], window: int = WINDOW) -> None:
+        self._p, self._q = (_PrimeTable(mpz(p), mpz(g), window) for p, g in zip(primes, generators, strict=True))
         self._p_square, self._q_square = self._p.square, self._q.square
         self._inverse = gmpy2.invert(self._p_square, self._q_square)
 

@@ -29,7 +29,6 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import ClassVar, Final
 
 import gmpy2
@@ -39,7 +38,6 @@ from phe import PaillierPublicKey
 
 from riskfed.errors import LocalProtocolError, ProtectionError, RemoteProtocolError
 from riskfed.secure.keys import SessionKeys
-from riskfed.secure.obfuscator import ObfuscatorTable
 from riskfed.secure.packing import pack, slot_width, slots_per_plaintext, unpack
 from riskfed.secure.paillier_key import PaillierKey, require_key_bits
 from riskfed.secure.primitives import Keystream
@@ -73,13 +71,9 @@ class PaillierProtection(StepwiseProtection):
         self._square = self._n * self._n
         self._own_share: tuple[bytes, list[mpz]] | None = None
 
-    @cached_property
-    def _obfuscators(self) -> ObfuscatorTable:
-        return ObfuscatorTable(self._private)
-
     def prepare(self) -> None:
         """Make the tables for encryption now, instead of at the first `protect`: about a second."""
-        _ = self._obfuscators
+        _ = self._private.obfuscators
 
     def _width(self, bound: int) -> int:
         return slot_width(bound)
@@ -91,7 +85,7 @@ class PaillierProtection(StepwiseProtection):
         )
         self._mask(plaintexts, header)
         n, square = self._n, self._square
-        obfuscators = self._obfuscators.draw(len(plaintexts))
+        obfuscators = self._private.obfuscators.draw(len(plaintexts))
         ciphertexts = [(1 + n * (m % n)) * rho % square for m, rho in zip(plaintexts, obfuscators, strict=True)]
         return _join(header, ciphertexts, _ciphertext_bytes(n))
 

@@ -11,6 +11,7 @@ holds n.
 from __future__ import annotations
 
 import secrets
+from functools import cached_property
 from typing import Final, NoReturn
 
 import gmpy2
@@ -18,6 +19,7 @@ from gmpy2 import mpz
 from phe import PaillierPrivateKey, PaillierPublicKey
 
 from riskfed.errors import LocalProtocolError, ProtectionError
+from riskfed.secure.obfuscator import ObfuscatorTable
 from riskfed.secure.primitives import frame
 
 MINIMUM_KEY_BITS = 2048
@@ -57,6 +59,11 @@ class PaillierKey(PaillierPrivateKey):  # type: ignore[misc]  # phe carries no t
         super().__init__(PaillierPublicKey(p * q), p, q)
         self.cofactors = cofactors
         self.generators = generators
+
+    @cached_property
+    def obfuscators(self) -> ObfuscatorTable:
+        """Tables for encryption, made at first use: about a second at 2048 bits."""
+        return ObfuscatorTable((self.p, self.q), self.generators)
 
     def __repr__(self) -> str:
         return f"PaillierKey({self.public_key.n.bit_length()} bits, secrets not shown)"

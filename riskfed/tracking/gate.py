@@ -47,8 +47,8 @@ def gate(
     """Move `alias` to a version if it can be loaded back, scores as it should and beats the champion.
 
     The checks: the files carry the sha256 of the banks' release; xgboost and riskfed's own predictor give the same PD on the schema's
-    example and on rows made of the model's own thresholds; the AUC on held-out loans is above 0.5 and at least `minimum_gain` above
-    the champion's. A sound version that does not beat the champion gets the alias ``challenger``. The reasons become tags.
+    example and on rows made of the model's own thresholds; the AUC on held-out loans is above 0.5 and at least `minimum_gain` (above 0)
+    above the champion's. A sound version that does not beat the champion gets the alias ``challenger``. The reasons become tags.
 
     AUCs are as each model's own run measured them; the reasons say so where the held-out loans were not equally many.
 
@@ -101,9 +101,9 @@ def _auc_reasons(candidate: ModelVersion, champion: ModelVersion | None, minimum
         told.append("the two AUCs come from different held-out loans")
     try:
         validate_evaluation_results(
-            {"auc": MetricThreshold(min_absolute_change=minimum_gain, greater_is_better=True)},
-            EvaluationResult({"auc": auc}, {}),
-            EvaluationResult({} if best is None else {"auc": best}, {}),
+            {"auc": MetricThreshold(min_absolute_change=minimum_gain, greater_is_better=True)},  # type: ignore[no-untyped-call]
+            EvaluationResult({"auc": auc}, {}),  # type: ignore[no-untyped-call]
+            EvaluationResult({} if best is None else {"auc": best}, {}),  # type: ignore[no-untyped-call]
         )
     except ModelValidationFailedException:
         return _Comparison(False, (*told, f"does not beat the champion by {minimum_gain:g}"))
@@ -115,8 +115,8 @@ def _faults(client: MlflowClient, candidate: ModelVersion, tracking_uri: str) ->
 
     location = client.get_model_version_download_uri(candidate.name, candidate.version)
     with tempfile.TemporaryDirectory() as folder:
-        download_artifacts(artifact_uri=location, dst_path=folder, tracking_uri=tracking_uri)
-        return model_faults(Path(folder), candidate.tags.get("booster_sha256", ""))
+        model = download_artifacts(artifact_uri=location, dst_path=folder, tracking_uri=tracking_uri)
+        return model_faults(Path(model), candidate.tags.get("booster_sha256", ""))
 
 
 def _record(client: MlflowClient, candidate: ModelVersion, result: GateResult, alias: str, *, sound: bool) -> None:

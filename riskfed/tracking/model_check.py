@@ -72,10 +72,11 @@ def threshold_rows(trees: Sequence[Tree], n_columns: int) -> np.ndarray:
     mixing = np.random.default_rng(0)
     rows = np.zeros((_PROBES, n_columns), dtype=np.float32)
     split = [tree.left_children >= 0 for tree in trees]
-    features = np.concatenate([tree.split_indices[at] for tree, at in zip(trees, split, strict=True)] or [np.empty(0)])
-    thresholds = np.concatenate([t.split_conditions[at] for t, at in zip(trees, split, strict=True)] or [np.empty(0)])
+    pairs = list(zip(trees, split, strict=True))
+    features = np.concatenate([np.empty(0, np.int32), *(tree.split_indices[at] for tree, at in pairs)])
+    thresholds = np.concatenate([np.empty(0, np.float32), *(tree.split_conditions[at] for tree, at in pairs)])
     for column in range(n_columns):
-        values = np.unique(thresholds[features == column].astype(np.float32))
+        values = np.unique(thresholds[features == column])
         choices = np.concatenate(
             [values, np.nextafter(values, np.float32(-np.inf)), np.array([np.nan], dtype=np.float32)]
         )

@@ -49,7 +49,14 @@ class Recorder:
         gate_result: the gate's, None before the release.
     """
 
-    def __init__(self, tracking_uri: str, experiment: str, model_name: str | None, pictures: Pictures | None) -> None:
+    def __init__(
+        self,
+        tracking_uri: str,
+        experiment: str,
+        model_name: str | None = None,
+        pictures: Pictures | None = None,
+        artifact_location: str | None = None,
+    ) -> None:
         self.run_id: str | None = None
         self.version: str | None = None
         self.gate_result: GateResult | None = None
@@ -57,6 +64,7 @@ class Recorder:
         self._experiment = experiment
         self._model_name = model_name
         self._pictures = pictures
+        self._artifact_location = artifact_location
         self._client: MlflowClient | None = None
         self._plan: Plan | None = None
         self._verdict = ""
@@ -150,7 +158,9 @@ class Recorder:
 
     def _experiment_id(self) -> str:
         found = self._mlflow.get_experiment_by_name(self._experiment)
-        return str(found.experiment_id) if found else str(self._mlflow.create_experiment(self._experiment))
+        if found:
+            return str(found.experiment_id)
+        return str(self._mlflow.create_experiment(self._experiment, self._artifact_location))
 
     def _resumed(self, experiment: str, plan: Plan) -> str | None:
         """A run that was cut off goes on in the same MLflow run; its first attempt never finds one."""

@@ -66,7 +66,8 @@ def register(
         _create_registered_model(client, name)
         version = client.create_model_version(
             name,
-            source=f"models:/{model.model_id}",
+            # Not models:/<id>: a store without a server would look that up wherever MLflow's global address points.
+            source=model.artifact_location,
             run_id=run_id,
             tags={**tags, "schema_fingerprint": release.schema.fingerprint},
             description=note(verdict, release, facts),

@@ -40,6 +40,8 @@ class MlflowRun:
         model_name: registered model that the release becomes a version of, and that the gate judges; None registers nothing.
         release_path: file that the release's bytes go to, whatever becomes of MLflow.
         pictures: draws the finished run (`riskfed.reports.plots.run_pictures`); None draws nothing.
+        artifact_location: where the files of a new experiment go. None leaves it to MLflow: a server decides for itself, and without
+            a server it is ``mlruns`` under the working directory.
     """
 
     def __init__(
@@ -50,8 +52,9 @@ class MlflowRun:
         *,
         release_path: Path,
         pictures: Pictures | None = None,
+        artifact_location: str | None = None,
     ) -> None:
-        self._recorder = Recorder(tracking_uri, experiment, model_name, pictures)
+        self._recorder = Recorder(tracking_uri, experiment, model_name, pictures, artifact_location)
         self._release_path = Path(release_path)
         self._events: queue.SimpleQueue[tuple[events.Event, int] | None] = queue.SimpleQueue()
         self._problem: Exception | None = None

@@ -56,7 +56,9 @@ class Cuts:
             if cuts.dtype != np.float32 or cuts.ndim != 1 or not 1 <= len(cuts) <= MAX_BINS:
                 raise ConfigurationError(f"cuts of {name}: expected 1 to {MAX_BINS} float32 values in one dimension")
             if not np.isfinite(cuts).all() or not np.isfinite(low) or low >= cuts[0] or (np.diff(cuts) <= 0).any():
-                raise ConfigurationError(f"cuts of {name}: expected finite, strictly ascending values above the minimum")
+                raise ConfigurationError(
+                    f"cuts of {name}: expected finite, strictly ascending values above the minimum"
+                )
 
     @property
     def n_features(self) -> int:
@@ -112,7 +114,9 @@ class Cuts:
     def _codes_of(self, feature: int, column: NDArray[np.float32]) -> NDArray[np.uint8]:
         cuts = self.values[feature]
         if (infinite := int(np.isinf(column).sum())) > 0:
-            raise ContractError(f"{self.feature_names[feature]}: {infinite} values are infinite; expected finite or missing")
+            raise ContractError(
+                f"{self.feature_names[feature]}: {infinite} values are infinite; expected finite or missing"
+            )
         codes = np.minimum(np.searchsorted(cuts, column, side="right"), len(cuts) - 1)
         missing = np.isnan(column)
         if missing.any():

@@ -8,50 +8,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from riskfed.trees.cuts import Cuts
-from riskfed.trees.split import Splits
+from riskfed.trees.partition import RowRanges
+from riskfed.trees.split import NodeSums, Splits
 from riskfed.trees.tree import NO_CHILD, NO_PARENT, Tree
 
-_FREE = np.finfo(np.float32).max
+FREE = (-np.finfo(np.float32).max, np.finfo(np.float32).max)
+"""Bounds that bound nothing."""
 
 
 class Level(NamedTuple):
-    """The open nodes of one level, k of them, siblings side by side.
+    """The open nodes of one level, siblings side by side.
 
     Attributes:
-        nodes: (k,) int32 ids.
-        begins, ends: (k,) int64 range of each node in the party's row index.
-        sums: (k, 2) int64 pooled fixed-point g and h.
-        gains: (k,) float32 `split.node_gain`.
-        bounds: (k, 2) float32 between which monotone constraints keep the weights.
+        ids: (k,) int32.
+        ranges: the party's records in each.
+        sums: what is known of each.
     """
 
-    nodes: NDArray[np.int32]
-    begins: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    sums: NDArray[np.int64]
-    gains: NDArray[np.float32]
-    bounds: NDArray[np.float32]
+    ids: NDArray[np.int32]
+    ranges: RowRanges
+    sums: NodeSums
 
     @classmethod
-    def root(cls, n_rows: int) -> Level:
-        """The root over all rows; its sums and gain are not known yet."""
+    def root(cls, rows: NDArray[np.int32]) -> Level:
+        """The root over all rows of the index. Its sums and gain are not known yet: zero."""
         return cls(
-            nodes=np.zeros(1, dtype=np.int32),
-            begins=np.zeros(1, dtype=np.int64),
-            ends=np.full(1, n_rows, dtype=np.int64),
-            sums=np.zeros((1, 2), dtype=np.int64),
-            gains=np.zeros(1, dtype=np.float32),
-            bounds=np.array([[-_FREE, _FREE]], dtype=np.float32),
+            np.zeros(1, dtype=np.int32),
+            RowRanges(rows, np.zeros(1, dtype=np.int64), np.full(1, len(rows), dtype=np.int64)),
+            NodeSums(np.zeros((1, 2), dtype=np.int64), np.zeros(1, dtype=np.float32), np.array([FREE])),
         )
 
     @classmethod
-    def empty(cls) -> Level:
+    def empty(cls, rows: NDArray[np.int32]) -> Level:
         """No open node."""
-        return cls(*(column[:0] for column in cls.root(0)))
+        return cls.root(rows).where(np.zeros(1, dtype=np.bool_))
 
     def where(self, chosen: NDArray[np.bool_]) -> Level:
         """Some of the nodes."""
-        return Level(*(column[chosen] for column in self))
+        return Level(self.ids[chosen], self.ranges.where(chosen), self.sums.where(chosen))
 
 
 def child_bounds(
@@ -122,11 +116,11 @@ class Draft:
         self._n_nodes += 2 * len(nodes)
         self._left[nodes] = children[:, 0]
         self._parents[children] = nodes[:, None]
-        self._features[nodes], self._bins[nodes] = splits.feature, splits.bin
-        self._default_left[nodes], self._gains[nodes] = splits.default_left, splits.gain
-        position = self._cuts.offsets[splits.feature] + splits.bin
+        self._features[nodes], self._bins[nodes] = splits.features, splits.bins
+        self._default_left[nodes], self._gains[nodes] = splits.default_left, splits.gains
+        position = self._cuts.offsets[splits.features] + splits.bins
         self._conditions[nodes] = np.where(
-            splits.bin < 0, self._cuts.min_values[splits.feature], self._thresholds[np.maximum(position, 0)]
+            splits.bins < 0, self._cuts.min_values[splits.features], self._thresholds[np.maximum(position, 0)]
         )
         self._weights[nodes] = weights[:, 0]
         self._weights[children] = self._conditions[children] = weights[:, 1:] * self._learning_rate

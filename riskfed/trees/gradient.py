@@ -46,8 +46,8 @@ def fill_gradients(
     weights: NDArray[np.float32],
     scale: float,
     gradients: NDArray[np.int64],
-) -> None:
-    """Write the fixed-point gradient pairs of n records.
+) -> tuple[np.int64, np.int64]:
+    """Write the fixed-point gradient pairs of n records; the sums of g and h over them.
 
     Args:
         margins: (n,) float32.
@@ -56,6 +56,7 @@ def fill_gradients(
         scale: 2^q.
         gradients: (2 n,) int64, filled with g, h of each record in turn; half-way cases go to the even integer.
     """
+    total_g = total_h = np.int64(0)
     for row in range(margins.shape[0]):
         exponent = min(-margins[row], _LARGEST_EXPONENT)
         # math.exp of a float32 is the C library's expf, like XGBoost's. NumPy's own vector exp rounds differently.
@@ -64,3 +65,6 @@ def fill_gradients(
         h = max(p * (_ONE - p), _SMALLEST_HESSIAN) * weights[row]
         gradients[2 * row] = np.int64(np.rint(np.float64(g) * scale))
         gradients[2 * row + 1] = np.int64(np.rint(np.float64(h) * scale))
+        total_g += gradients[2 * row]
+        total_h += gradients[2 * row + 1]
+    return total_g, total_h

@@ -7,15 +7,18 @@ missing value are in none of the feature's bins, as in XGBoost.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from riskfed.errors import JobError
+from riskfed.trees.cuts import MAX_BINS, MISSING
 from riskfed.trees.machine import add_pair, prefetch
+from riskfed.trees.partition import RowRanges
 
-_SLOTS = 256
+_SLOTS = MAX_BINS
 _AHEAD = 16
 
 
@@ -40,63 +43,94 @@ def workspace(n_features: int) -> NDArray[np.int64]:
     return np.zeros(n_features * _SLOTS * 2, dtype=np.int64)
 
 
+class Records(NamedTuple):
+    """One party's records.
+
+    Attributes:
+        codes: (n * n_features,) uint8 bin codes, record by record; 255 is missing where the feature has fewer bins.
+        gradients: (2 n,) int64, g and h of each record in turn.
+    """
+
+    codes: NDArray[np.uint8]
+    gradients: NDArray[np.int64]
+
+
 @njit(cache=True, nogil=True)
 def build_histograms(
-    codes: NDArray[np.uint8],
-    gradients: NDArray[np.int64],
-    rows: NDArray[np.int32],
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
+    records: Records,
+    ranges: RowRanges,
     n_bins: NDArray[np.int64],
     counts: NDArray[np.int64],
     histograms: NDArray[np.int64],
 ) -> None:
-    """Histograms of nodes, each of which is a range of the row index.
+    """Histograms of nodes.
 
     Args:
-        codes: (n * n_features,) uint8 bin codes, record by record; 255 is missing where the feature has fewer bins.
-        gradients: (2 n,) int64 pairs of g and h.
-        rows: (n,) int32 records in the order of the nodes.
-        begins, ends: (n_nodes,) int64; node k holds the records ``rows[begins[k]:ends[k]]``.
+        records: bins and gradients.
+        ranges: which records each of k nodes holds.
         n_bins: (n_features,) int64.
         counts: from `workspace`.
-        histograms: (n_nodes, 2 * total_bins) int64, overwritten.
+        histograms: (k, 2 * total_bins) int64, overwritten.
     """
-    n_features = n_bins.shape[0]
-    for node in range(begins.shape[0]):
-        _count(codes, gradients, rows, begins[node], ends[node], n_features, counts)
+    for node in range(ranges.begins.shape[0]):
+        _count(records, ranges, node, n_bins.shape[0], counts)
         position = 0
-        for feature in range(n_features):
+        for feature in range(n_bins.shape[0]):
             first = feature * _SLOTS * 2
             for slot in range(first, first + 2 * n_bins[feature]):
                 histograms[node, position] = counts[slot]
                 counts[slot] = 0
                 position += 1
             # What records with a missing value have left behind; without missing values this slot is a bin, copied above.
-            counts[first + 2 * _SLOTS - 2] = 0
-            counts[first + 2 * _SLOTS - 1] = 0
+            counts[first + 2 * MISSING] = 0
+            counts[first + 2 * MISSING + 1] = 0
 
 
 @njit(cache=True, nogil=True)
-def _count(
-    codes: NDArray[np.uint8],
-    gradients: NDArray[np.int64],
-    rows: NDArray[np.int32],
-    begin: int,
-    end: int,
-    n_features: int,
-    counts: NDArray[np.int64],
-) -> None:
-    # Every feature has 256 slots here, so that a code is a slot as it stands: no test for missing values, no offset to load.
-    for index in range(begin, end):
+def _count(records: Records, ranges: RowRanges, node: int, n_features: int, counts: NDArray[np.int64]) -> None:
+    # Plain locals: compiled code would count references at every access through the tuples.
+    codes, gradients, rows = records.codes, records.gradients, ranges.rows
+    end = ranges.ends[node]
+    for index in range(ranges.begins[node], end):
         # The records of a node lie scattered in memory; without the hint every one of them is a wait (2 to 7 times slower).
         ahead = np.intp(rows[min(index + _AHEAD, end - 1)])
         prefetch(codes, ahead * n_features)
         prefetch(codes, ahead * n_features + n_features - 1)
         prefetch(gradients, 2 * ahead)
         row = np.intp(rows[index])
-        g = gradients[2 * row]
-        h = gradients[2 * row + 1]
+        g, h = gradients[2 * row], gradients[2 * row + 1]
         first = row * n_features
         for feature in range(n_features):
+            # Every feature has 256 slots, so that a code is a slot as it stands: no test for missing, no offset to load.
             add_pair(counts, 2 * (feature * _SLOTS + np.intp(codes[first + feature])), g, h)
+
+
+@njit(cache=True, nogil=True)
+def derive_siblings(
+    parents: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    summed: NDArray[np.int64],
+    places: NDArray[np.int64],
+    histograms: NDArray[np.int64],
+) -> bool:
+    """Fill in the histograms of both children of k nodes, of which only one child's was summed.
+
+    Args:
+        parents: (any, 2 * total_bins) int64.
+        positions: (k,) int64, where the k nodes are among the parents.
+        summed: (k, 2 * total_bins) int64 histogram of one child each.
+        places: (k,) int64, where that child goes; its sibling's place differs in the last bit only.
+        histograms: (2 k, 2 * total_bins) int64, filled.
+
+    Returns:
+        Whether every hessian is 0 or more, as it must be if the sums are sums over records.
+    """
+    lowest = np.int64(0)
+    for pair in range(positions.shape[0]):
+        parent, own, other = positions[pair], places[pair], places[pair] ^ 1
+        for cell in range(summed.shape[1]):
+            histograms[own, cell] = summed[pair, cell]
+            histograms[other, cell] = parents[parent, cell] - summed[pair, cell]
+        for cell in range(1, summed.shape[1], 2):
+            lowest = min(lowest, histograms[own, cell], histograms[other, cell])
+    return bool(lowest >= 0)

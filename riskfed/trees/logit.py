@@ -22,7 +22,7 @@ def _platform_logf() -> Callable[[float], float]:
     except (OSError, AttributeError):
         return math.log
     logf.restype, logf.argtypes = ctypes.c_float, [ctypes.c_float]
-    return logf  # type: ignore[no-any-return]
+    return logf
 
 
 _logf = _platform_logf()
@@ -50,7 +50,9 @@ def sigmoid(margins: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(_ONE / (np.exp(exponent, dtype=np.float64).astype(np.float32) + _ONE))
 
 
-def estimate_base_score(weight_of_defaults: float, weight_of_repaid: float, scale_pos_weight: float = 1.0) -> np.float32:
+def estimate_base_score(
+    weight_of_defaults: float, weight_of_repaid: float, scale_pos_weight: float = 1.0
+) -> np.float32:
     """The prior PD that XGBoost 3.2 takes when none is given.
 
     With ``scale_pos_weight`` 1 that is the weighted default rate. With another factor it is the PD after one Newton step from

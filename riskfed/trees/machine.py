@@ -12,16 +12,14 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 
-@intrinsic
-def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
-    """``prefetch(array, index)``: ask for the cache line of ``array[index]``, to be read soon. Changes nothing else."""
-
+def _prefetch(_typing_context: Any, array: Any, _index: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         pointer = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
         i32 = ir.IntType(32)
         function_type = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, i32, i32, i32])
-        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+        name = "llvm.prefetch.p0"
+        function = builder.module.globals.get(name) or ir.Function(builder.module, function_type, name)
         # read, keep in every cache level, data cache
         builder.call(function, [pointer, i32(0), i32(3), i32(1)])
         return context.get_dummy_value()
@@ -29,13 +27,7 @@ def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
     return types.void(array, types.intp), codegen
 
 
-@intrinsic
-def add_pair(typing_context: Any, array: Any, index: Any, first: Any, second: Any) -> Any:
-    """``add_pair(array, index, a, b)``: add a and b to two neighbouring int64 in one load, one add and one store.
-
-    The compiler does not join the two additions by itself; joined, a histogram takes two thirds of the time.
-    """
-
+def _add_pair(_typing_context: Any, array: Any, _index: Any, _first: Any, _second: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         i32, pair = ir.IntType(32), ir.VectorType(ir.IntType(64), 2)
@@ -48,3 +40,14 @@ def add_pair(typing_context: Any, array: Any, index: Any, first: Any, second: An
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.int64, types.int64), codegen
+
+
+# Annotated as Any: what `intrinsic` returns takes the arguments without the typing context, which no annotation can say.
+prefetch: Any = intrinsic(_prefetch)
+"""``prefetch(array, index)``: ask for the cache line of ``array[index]``, to be read soon. Changes nothing else."""
+
+add_pair: Any = intrinsic(_add_pair)
+"""``add_pair(array, index, a, b)``: add a and b to two neighbouring int64 in one load, one addition and one store.
+
+The compiler does not join the two additions by itself; joined, a histogram takes two thirds of the time.
+"""

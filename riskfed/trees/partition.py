@@ -8,40 +8,67 @@ ever split with the default to the right, and never with all its bins on the lef
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from riskfed.trees.split import Splits
+
+
+class RowRanges(NamedTuple):
+    """The records of k nodes.
+
+    Attributes:
+        rows: (n,) int32, records in the order of the nodes; shared by all levels of a tree.
+        begins, ends: (k,) int64; node j holds the records ``rows[begins[j]:ends[j]]``.
+    """
+
+    rows: NDArray[np.int32]
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> RowRanges:
+        """The records of some of the nodes."""
+        return RowRanges(self.rows, self.begins[chosen], self.ends[chosen])
+
+
+class Paths(NamedTuple):
+    """A tree as `find_leaves` follows it: (n_nodes,) arrays as in `Tree`."""
+
+    left_children: NDArray[np.int32]
+    right_children: NDArray[np.int32]
+    features: NDArray[np.int32]
+    bins: NDArray[np.int16]
+    default_left: NDArray[np.uint8]
 
 
 @njit(cache=True, nogil=True)
 def partition_rows(
     columns: NDArray[np.uint8],
-    rows: NDArray[np.int32],
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    features: NDArray[np.int32],
-    bins: NDArray[np.int16],
-    default_left: NDArray[np.uint8],
+    ranges: RowRanges,
+    splits: Splits,
     buffer: NDArray[np.int32],
     middles: NDArray[np.int64],
 ) -> None:
-    """Reorder the ranges of k nodes so that the records of the left child come first. The order within a child is kept.
+    """Reorder the records of k nodes so that those of the left child come first. The order within a child is kept.
 
     Args:
         columns: (n_features, n) uint8 bin codes, feature by feature.
-        rows: (n,) int32 row index, changed in place.
-        begins, ends: (k,) int64 ranges in it.
-        features, bins, default_left: (k,) the splits, as in `split.Splits`.
+        ranges: the nodes; its rows are changed in place.
+        splits: their splits.
         buffer: (n,) int32 scratch space.
         middles: (k,) int64, filled with the first position of each right child.
     """
-    for node in range(begins.shape[0]):
-        codes = columns[features[node]]
-        shift = np.uint8(default_left[node])
-        last = np.int64(bins[node]) + np.int64(shift)
-        left = begins[node]
+    rows = ranges.rows
+    for node in range(ranges.begins.shape[0]):
+        codes = columns[splits.features[node]]
+        shift = np.uint8(splits.default_left[node])
+        last = np.int64(splits.bins[node]) + np.int64(shift)
+        left = ranges.begins[node]
         right = np.int64(0)
-        for index in range(begins[node], ends[node]):
+        for index in range(ranges.begins[node], ranges.ends[node]):
             row = rows[index]
             goes_left = np.int64(np.int64(np.uint8(codes[row] + shift)) <= last)
             # Both are written and one counts: a branch here would be mispredicted for every other record.
@@ -49,68 +76,49 @@ def partition_rows(
             buffer[right] = row
             left += goes_left
             right += 1 - goes_left
-        rows[left : ends[node]] = buffer[:right]
+        rows[left : ranges.ends[node]] = buffer[:right]
         middles[node] = left
 
 
 @njit(cache=True, nogil=True)
-def add_leaves(
-    rows: NDArray[np.int32],
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    values: NDArray[np.float32],
-    margins: NDArray[np.float32],
-) -> None:
-    """Add the value of each of k leaves to the margins of the records in its range of the row index."""
-    for leaf in range(begins.shape[0]):
-        for index in range(begins[leaf], ends[leaf]):
+def add_leaves(ranges: RowRanges, values: NDArray[np.float32], margins: NDArray[np.float32]) -> None:
+    """Add the (k,) float32 values of k leaves to the (n,) float32 margins of their records."""
+    rows = ranges.rows
+    for leaf in range(ranges.begins.shape[0]):
+        for index in range(ranges.begins[leaf], ranges.ends[leaf]):
             margins[rows[index]] += values[leaf]
 
 
 @njit(cache=True, nogil=True)
 def add_sibling_leaves(
     columns: NDArray[np.uint8],
-    rows: NDArray[np.int32],
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    features: NDArray[np.int32],
-    bins: NDArray[np.int16],
-    default_left: NDArray[np.uint8],
+    ranges: RowRanges,
+    splits: Splits,
     values: NDArray[np.float32],
     margins: NDArray[np.float32],
 ) -> None:
     """Add the leaves of k splits with two leaves each to margins, without sorting the records into them first.
 
     Args:
-        values: (k, 2) float32 left and right leaf; the others as in `partition_rows`.
+        columns, ranges, splits: as in `partition_rows`, nothing of which changes.
+        values: (k, 2) float32 left and right leaf.
+        margins: (n,) float32, changed in place.
     """
-    for node in range(begins.shape[0]):
-        codes = columns[features[node]]
-        shift = np.uint8(default_left[node])
-        last = np.int64(bins[node]) + np.int64(shift)
-        for index in range(begins[node], ends[node]):
+    rows = ranges.rows
+    for node in range(ranges.begins.shape[0]):
+        codes = columns[splits.features[node]]
+        shift = np.uint8(splits.default_left[node])
+        last = np.int64(splits.bins[node]) + np.int64(shift)
+        for index in range(ranges.begins[node], ranges.ends[node]):
             row = rows[index]
             goes_right = np.int64(np.int64(np.uint8(codes[row] + shift)) > last)
             margins[row] += values[node, goes_right]
 
 
 @njit(cache=True, nogil=True)
-def find_leaves(
-    codes: NDArray[np.uint8],
-    left_children: NDArray[np.int32],
-    right_children: NDArray[np.int32],
-    features: NDArray[np.int32],
-    bins: NDArray[np.int16],
-    default_left: NDArray[np.uint8],
-    leaves: NDArray[np.int32],
-) -> None:
-    """Follow records through a tree.
-
-    Args:
-        codes: (n, n_features) uint8.
-        left_children, right_children, features, bins, default_left: (n_nodes,) as in `Tree`.
-        leaves: (n,) int32, filled with node ids.
-    """
+def find_leaves(codes: NDArray[np.uint8], paths: Paths, leaves: NDArray[np.int32]) -> None:
+    """Follow n records, (n, n_features) uint8 codes, through a tree; ``leaves`` is filled with (n,) node ids."""
+    left_children, right_children, features, bins, default_left = paths
     for row in range(codes.shape[0]):
         node = np.int32(0)
         while left_children[node] >= 0:

@@ -26,8 +26,9 @@ def train_pooled(
     weights: ArrayLike | None,
     cuts: Cuts,
     job: HorizontalXgboost,
-    base_score: float | None = None,
     *,
+    base_score: float | None = None,
+    watched: tuple[NDArray[np.float32], ArrayLike] | None = None,
     nthread: int = 1,
 ) -> xgboost.Booster:
     """Train xgboost itself on all records in one place.
@@ -37,28 +38,40 @@ def train_pooled(
         labels: (n,) 0 or 1.
         weights: (n,) sample weights, or None.
         cuts: the cuts that xgboost shall use.
-        job: parameters; ``n_estimators`` trees are grown, early stopping is the caller's.
+        job: parameters.
         base_score: prior PD to be given to xgboost; None leaves it to ``job.base_score``, or else to xgboost's own estimate.
+        watched: matrix and labels of held-out records. With them, and ``job.early_stopping_rounds``, XGBoost stops early and
+            the trees up to the best one are kept; otherwise ``job.n_estimators`` trees are grown.
         nthread: threads of xgboost. With one, its sums have a fixed order.
 
     Returns:
-        The Booster. Where its cuts come out right, so does everything else: `xgboost` is not modified in any way.
+        An ordinary Booster.
 
     Raises:
         ConfigurationError: xgboost cannot be brought to use exactly these cuts.
     """
     import xgboost
 
-    names = list(cuts.feature_names)
-    max_bin = max(2, int(cuts.n_bins.max()))
-    anchor = _matrix_with_cuts(cuts, max_bin, nthread)
-    pooled = xgboost.QuantileDMatrix(
-        matrix, labels, weight=weights, feature_names=names, ref=anchor, max_bin=max_bin, nthread=nthread
-    )
+    names, max_bin = list(cuts.feature_names), max(2, int(cuts.n_bins.max()))
+    layout = {"feature_names": names, "max_bin": max_bin, "nthread": nthread}
+    anchor = _matrix_with_cuts(cuts, layout)
+    pooled = xgboost.QuantileDMatrix(matrix, labels, weight=weights, ref=anchor, **layout)
     parameters = xgboost_parameters(job, cuts.feature_names) | {"max_bin": max_bin, "nthread": nthread}
     if base_score is not None:
         parameters["base_score"] = base_score
-    return xgboost.train(parameters, pooled, job.n_estimators)
+    if watched is None or job.early_stopping_rounds is None:
+        return xgboost.train(parameters, pooled, job.n_estimators)
+    booster = xgboost.train(
+        parameters | {"eval_metric": job.eval_metric},
+        pooled,
+        job.n_estimators,
+        evals=[(xgboost.QuantileDMatrix(*watched, ref=pooled, **layout), "held_out")],
+        early_stopping_rounds=job.early_stopping_rounds,
+        verbose_eval=False,
+    )
+    kept = booster[: booster.best_iteration + 1]
+    kept.set_attr(best_iteration=None, best_score=None)
+    return kept
 
 
 def xgboost_parameters(job: HorizontalXgboost, columns: tuple[str, ...]) -> dict[str, Any]:
@@ -94,7 +107,7 @@ def cuts_of(matrix: xgboost.QuantileDMatrix) -> Cuts:
     )
 
 
-def _matrix_with_cuts(cuts: Cuts, max_bin: int, nthread: int) -> xgboost.QuantileDMatrix:
+def _matrix_with_cuts(cuts: Cuts, layout: dict[str, Any]) -> xgboost.QuantileDMatrix:
     """A small matrix from which xgboost derives exactly ``cuts``.
 
     xgboost takes no cuts from outside, but it takes them from another matrix, and where a feature has no more distinct values
@@ -103,13 +116,12 @@ def _matrix_with_cuts(cuts: Cuts, max_bin: int, nthread: int) -> xgboost.Quantil
     import xgboost
 
     columns = [_values_with_cuts(points, low) for points, low in zip(cuts.values, cuts.min_values, strict=True)]
-    rows = np.full((max(1, max(map(len, columns))), cuts.n_features), np.nan, dtype=np.float32)
+    rows = np.full((max(1, *map(len, columns)), cuts.n_features), np.nan, dtype=np.float32)
     for feature, column in enumerate(columns):
         rows[: len(column), feature] = column
-    names = list(cuts.feature_names)
-    anchor = xgboost.QuantileDMatrix(rows, feature_names=names, max_bin=max_bin, nthread=nthread)
+    anchor = xgboost.QuantileDMatrix(rows, **layout)
     made = cuts_of(anchor)
-    for feature, name in enumerate(names):
+    for feature, name in enumerate(cuts.feature_names):
         if not (
             np.array_equal(made.values[feature], cuts.values[feature])
             and made.min_values[feature] == cuts.min_values[feature]
@@ -136,7 +148,7 @@ def _values_with_cuts(points: NDArray[np.float32], below: np.float32) -> NDArray
 
 def _neighbours(value: np.float32, reach: int = 8) -> NDArray[np.float32]:
     """The float32 numbers nearest to a value, itself among them."""
-    return value + np.arange(-reach, reach + 1, dtype=np.float32) * np.spacing(value)
+    return np.asarray(value + np.arange(-reach, reach + 1, dtype=np.float32) * np.spacing(value))
 
 
 def identical_trees(left: Sequence[Tree], right: Sequence[Tree]) -> int:

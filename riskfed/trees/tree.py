@@ -49,7 +49,7 @@ class Tree:
     @property
     def is_leaf(self) -> NDArray[np.bool_]:
         """(n_nodes,) whether a node is a leaf."""
-        return self.left_children == NO_CHILD
+        return np.asarray(self.left_children == NO_CHILD)
 
     def with_bins(self, cuts: Cuts) -> Tree:
         """The tree with `split_bins` found from its thresholds, for a tree that was grown on ``cuts`` and read from a file."""
@@ -83,12 +83,12 @@ class Tree:
         if self.split_bins is None:
             raise LocalProtocolError("the tree has no bins; call with_bins(cuts) first")
         # Compiled code is loaded here and not above: reading and writing trees works without numba.
-        from riskfed.trees.partition import find_leaves
+        from riskfed.trees.partition import Paths, find_leaves
 
         leaves = np.empty(len(codes), dtype=np.int32)
-        codes = np.ascontiguousarray(codes, dtype=np.uint8)
         children = self.left_children, self.right_children
-        find_leaves(codes, *children, self.split_indices, self.split_bins, self.default_left, leaves)
+        paths = Paths(*children, self.split_indices, self.split_bins, self.default_left)
+        find_leaves(np.ascontiguousarray(codes, dtype=np.uint8), paths, leaves)
         return leaves
 
     def add_margins(self, codes: NDArray[np.uint8], margins: NDArray[np.float32]) -> None:

@@ -76,7 +76,10 @@ def test_sums_are_pooled_and_events_tell_the_story(protection):
     assert switchboard.release.metrics == {"auc": 0.75}
     told = [type(event).__name__ for event in heard if not isinstance(event, events.RoundFinished)]
     assert told == (
-        ["RunStarted", "ProtectionProven"] + ["ProgressMade"] * 3 + ["BankMetrics"] * 3 + ["ModelReleased", "RunFinished"]
+        ["RunStarted", "ProtectionProven"]
+        + ["ProgressMade"] * 3
+        + ["BankMetrics"] * 3
+        + ["ModelReleased", "RunFinished"]
     )
     rounds = [event for event in heard if isinstance(event, events.RoundFinished)]
     assert [event.step for event in rounds] == list(range(len(rounds)))

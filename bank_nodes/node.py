@@ -1,0 +1,162 @@
+"""The supervisor: keeps a bank's vault and its courier (the stock flower-supernode) running, and stops both together.
+
+The courier gets an environment of its own without any secret of the bank: whoever commands the operator's SuperLink can start code
+there. In production it runs as another user, and the vault alone may read records and keys.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import structlog
+
+from bank_nodes.check import flower_files
+from bank_nodes.config import FlowerConfig, NodeConfig, load_config
+from bank_nodes.log_output import configure_logging
+from bank_nodes.supervised import Supervised
+from riskfed.errors import ConfigurationError
+
+_POLL_SECONDS: Final = 0.2
+_PASSED_ON: Final = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "TMPDIR",
+    "TZ",
+    "VIRTUAL_ENV",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+_PASSED_ON_PREFIXES: Final = ("LC_", "PYTHON", "FLWR_")
+
+diary = structlog.get_logger("node")
+
+
+def run_node(config_path: Path) -> int:
+    """Run a bank's node until SIGTERM or SIGINT, or until one of its two processes cannot be kept running.
+
+    Returns:
+        The exit code: 0 stopped as asked, 1 a process died for good.
+
+    Raises:
+        ConfigurationError: the node file is wrong; nothing has been started.
+    """
+    configure_logging()
+    config = load_config(config_path)
+    flower_files(config)
+    asked = _Asked()
+    vault = Supervised("vault", lambda: vault_command(config_path), environment=dict(os.environ))
+    courier = Supervised(
+        "courier",
+        lambda: courier_command(config),
+        environment=courier_environment(config),
+        output=_flower(config).home / "supernode.log",
+    )
+    with asked:
+        try:
+            return _supervise(vault, courier, config.vault.socket, asked)
+        finally:
+            # The courier first: it then cannot find its vault gone and report that as a failure.
+            courier.stop()
+            vault.stop()
+            diary.info("the node has stopped", bank=config.bank)
+
+
+def vault_command(config_path: Path) -> list[str]:
+    """How the vault is started."""
+    return [sys.executable, "-m", "bank_nodes.vault", "--config", str(config_path)]
+
+
+def courier_command(config: NodeConfig) -> list[str]:
+    """How the stock SuperNode is started; it knows the vault by its socket's path, and nothing else of the bank.
+
+    Raises:
+        ConfigurationError: the path of the socket cannot be passed on.
+    """
+    flower, path = _flower(config), str(config.vault.socket)
+    if '"' in path or "\\" in path:
+        raise ConfigurationError(
+            "vault.socket holds a quotation mark or a backslash, which Flower cannot pass on; choose another path"
+        )
+    options = {
+        "superlink": flower.superlink,
+        "root-certificates": str(flower.root_certificates),
+        "auth-supernode-private-key": str(flower.private_key),
+        "host": flower.host,
+        "port": str(flower.port or _free_port(flower.host)),
+        "node-config": f'vault="{path}"',
+    }
+    program = str(Path(sys.executable).with_name("flower-supernode"))
+    return [program, *(part for name, value in options.items() for part in (f"--{name}", value))]
+
+
+def courier_environment(config: NodeConfig) -> dict[str, str]:
+    """A short list of variables that the SuperNode needs; nothing that starts with RISKFED_NODE__, and no credential."""
+    passed = {
+        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+    home = _flower(config).home
+    return {**passed, "FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+
+
+class _Asked:
+    """Whether SIGTERM or SIGINT has asked the node to stop."""
+
+    def __init__(self) -> None:
+        self.to_stop = False
+
+    def __enter__(self) -> None:
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        diary.info("stopping", signal=signal.Signals(number).name)
+        self.to_stop = True
+
+
+def _supervise(vault: Supervised, courier: Supervised, path: Path, asked: _Asked) -> int:
+    vault.start()
+    while not asked.to_stop:
+        if not vault.keep_running():
+            return 1
+        # Records may take minutes to load; without a vault, the courier would only report failures.
+        if not courier.started and _listens(path):
+            courier.start()
+        if courier.started and not courier.keep_running():
+            return 1
+        time.sleep(_POLL_SECONDS)
+    return 0
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _flower(config: NodeConfig) -> FlowerConfig:
+    if config.flower is None:
+        raise ConfigurationError("the node file has no section flower; a node that runs needs it")
+    return config.flower

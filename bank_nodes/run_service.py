@@ -1,0 +1,255 @@
+"""Runs as the vault serves them: what is checked before one opens, what may leave, and what ends it.
+
+    courier            vault
+    PLAN         ->    check the plan, the consortium, the schema, the records and the bank's policy; only then open the run
+                 <-    the party's first batch, or FAILED with the reason
+    answer       ->    the party takes it
+                 <-    its next batch; empty once it has finished and the model is stored
+    FAILED       ->    drop the run
+                 <-    empty
+
+The courier is not trusted: it can end a run, and that is all it can do. Whatever leaves is logged first. An error of ours is told to
+the other side; the text of any other exception stays here, since it might hold a record's value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from bank_nodes.holdings import Holdings
+from bank_nodes.log import VaultLog
+from bank_nodes.models import check_run_name, store_release
+from bank_nodes.policy import Policy
+from bank_nodes.programs import program_for
+from riskfed.errors import ConfigurationError, ContractError, PlanError, RemoteProtocolError, RiskfedError, SchemaError
+from riskfed.plan import Plan
+from riskfed.protocols.frames import Frame, Kind, decode_batch, encode_batch
+from riskfed.protocols.opening import Seat
+from riskfed.protocols.party import Party
+from riskfed.protocols.release import ModelRelease
+from riskfed.secure.keys import Identity
+
+_LONGEST_PLAN: Final = 1 << 20
+_LONGEST_REASON: Final = 1000
+_PATIENCE: Final = 2.0
+"""Seconds that a stopping vault waits for a party that is computing."""
+
+diary = structlog.get_logger("vault")
+
+
+@dataclass(slots=True)
+class _OpenRun:
+    label: str
+    party: Party
+    carriers: set[Hashable]
+    """Connections that are open and have carried a batch of this run."""
+
+
+class RunService:
+    """Serves runs, one at a time.
+
+    Args:
+        bank: this bank's name.
+        keys: its signing key, and the public keys of the whole consortium by bank.
+        holdings: schema and records; or, where they are unfit, the reason, with which every run is refused.
+        policy: what the records may be used for.
+        log: gets everything that leaves.
+        models: folder for finished models.
+    """
+
+    def __init__(
+        self,
+        bank: str,
+        keys: tuple[Identity, Mapping[str, str]],
+        holdings: Holdings | RiskfedError,
+        *,
+        policy: Policy,
+        log: VaultLog,
+        models: Path,
+    ) -> None:
+        self.bank = bank
+        self._identity, self._pinned = keys
+        self._holdings = holdings
+        self._policy = policy
+        self._log = log
+        self._models = models
+        self._run: _OpenRun | None = None
+        self._lock = threading.Lock()
+
+    def handle(self, label: str, batch: bytes, carrier: Hashable = None) -> bytes:
+        """Serve one request.
+
+        Args:
+            label: "run/attempt".
+            batch: frames from the switchboard.
+            carrier: the connection that the request came by.
+
+        Returns:
+            The batch to send back. Never raises for anything that the other side did.
+        """
+        with self._lock:
+            try:
+                return self._serve(label, batch, carrier)
+            except RiskfedError as error:
+                return self._give_up(label, str(error))
+            except Exception:
+                # Its text may hold anything, a record's value too: it stays in the bank.
+                diary.exception("internal error", run=label)
+                return self._give_up(label, f"internal error in the vault of {self.bank}; see its log")
+
+    def disconnect(self, carrier: Hashable) -> None:
+        """A connection has closed; its run stays open, since another connection may carry it on."""
+        with self._lock:
+            if self._run is not None:
+                self._run.carriers.discard(carrier)
+
+    def stop(self, reason: str) -> None:
+        """Drop the run that is open, if any; the vault is about to end."""
+        # A party may be computing for long; the process will not wait for it.
+        got = self._lock.acquire(timeout=_PATIENCE)
+        self._drop(reason)
+        if got:
+            self._lock.release()
+
+    def _serve(self, label: str, batch: bytes, carrier: Hashable) -> bytes:
+        frames = decode_batch(batch)
+        if frames[0].kind is Kind.PLAN:
+            return self._open(label, frames, carrier)
+        if frames[0].kind is Kind.FAILED:
+            if self._is_open(label):
+                self._drop(f"the server ended the run: {frames[0].body.decode(errors='replace')}")
+            return b""
+        if self._run is None or not self._is_open(label):
+            raise RemoteProtocolError(f"run {label} is not open at bank {self.bank}; the operator must start a new run")
+        self._run.carriers.add(carrier)
+        answer = self._run.party.receive(batch)
+        if self._run.party.finished:
+            self._finish(self._run)
+            return b""
+        return self._let_out(label, answer)
+
+    def _open(self, label: str, frames: Sequence[Frame], carrier: Hashable) -> bytes:
+        plan = self._accepted_plan(label, frames)
+        seat = Seat(self.bank, self._identity, {bank: self._pinned[bank] for bank in plan.roster}, plan)
+        holdings = self._fit_holdings(plan)
+        self._policy.check(plan, holdings.records, holdings.schema.target)
+        program = program_for(plan, holdings.records, holdings.schema)
+        self._make_room(plan)
+        # On the disk before anything leaves: this run and attempt is never served again, not even after a crash.
+        self._log.record("opened", durable=True, run=label, **_facts(plan))
+        diary.info("run opened", run=label, job=plan.job.kind, banks=len(plan.roster))
+        party = Party(seat, program, shows_own_metrics=self._policy.show_own_metrics)
+        self._run = _OpenRun(label, party, {carrier})
+        return self._let_out(label, party.begin())
+
+    def _accepted_plan(self, label: str, frames: Sequence[Frame]) -> Plan:
+        if len(frames) != 1 or frames[0].step != 0 or len(frames[0].body) > _LONGEST_PLAN:
+            raise RemoteProtocolError(
+                "expected a batch of one PLAN frame for step 0, of at most 1 MiB; the operator must act"
+            )
+        plan = Plan.from_json(frames[0].body)
+        if label != f"{plan.run}/{plan.attempt}":
+            raise RemoteProtocolError(
+                f"the request is for run {label}, its plan for {plan.run}/{plan.attempt}; the operator must act"
+            )
+        check_run_name(plan.run)
+        if self._log.was_opened(label) or self._log.was_finished(plan.run):
+            raise RemoteProtocolError(
+                f"bank {self.bank} has served run {label} already; the operator must start a new run"
+            )
+        if self.bank not in plan.roster:
+            raise PlanError(
+                f"bank {self.bank} is not in the roster {', '.join(plan.roster)}; the operator must correct the roster"
+            )
+        if unknown := [bank for bank in plan.roster if bank not in self._pinned]:
+            raise PlanError(
+                f"bank {self.bank} has no public key of {', '.join(unknown)}; add it to the consortium file once it has been compared"
+            )
+        return plan
+
+    def _fit_holdings(self, plan: Plan) -> Holdings:
+        if isinstance(self._holdings, ContractError):
+            raise ContractError(f"bank {self.bank} cannot take part: {self._holdings}")
+        if isinstance(self._holdings, RiskfedError):
+            # What else is wrong speaks of the bank's own files, which are nobody else's affair.
+            raise RiskfedError(
+                f"bank {self.bank} cannot take part: it could not load its records; the bank must run riskfed node check"
+            )
+        schema = self._holdings.schema
+        if plan.schema_fingerprint != schema.fingerprint:
+            raise SchemaError(
+                f"bank {self.bank} holds schema {schema.name} version {schema.version} with fingerprint {schema.fingerprint[:16]}, "
+                f"the run wants {plan.schema_fingerprint[:16]}; all must hold the same file"
+            )
+        return self._holdings
+
+    def _make_room(self, plan: Plan) -> None:
+        """Drop an open run that no courier carries any more, or of which this is a later attempt; refuse otherwise."""
+        if self._run is None:
+            return
+        if self._run.carriers and self._run.party.seat.plan.run != plan.run:
+            raise RemoteProtocolError(
+                f"bank {self.bank} is busy with run {self._run.label}; the operator must wait for its end or stop it"
+            )
+        self._drop(f"run {plan.run}/{plan.attempt} takes its place")
+
+    def _finish(self, run: _OpenRun) -> None:
+        plan = run.party.seat.plan
+        release: ModelRelease = run.party.outcome.release
+        try:
+            home = store_release(self._models, plan, release)
+        except ConfigurationError as error:
+            diary.error("the model could not be stored", run=run.label, reason=str(error))
+            raise RiskfedError(
+                f"bank {self.bank} could not store the model; the bank must see its vault's log"
+            ) from None
+        sha256 = hashlib.sha256(release.booster).hexdigest()
+        self._log.record("finished", durable=True, run=run.label, booster_sha256=sha256)
+        diary.info("run finished", run=run.label, model=str(home))
+        self._run = None
+
+    def _give_up(self, label: str, reason: str) -> bytes:
+        """Answer FAILED. Whatever goes wrong under the open run's label ends that run; other labels cannot touch it."""
+        step = 0
+        if self._run is not None and self._is_open(label):
+            step = self._run.party.seat.step
+            self._drop(reason)
+        else:
+            self._log.record("refused", durable=True, run=label, reason=reason[:_LONGEST_REASON])
+            diary.warning("run refused", run=label, reason=reason)
+        return self._let_out(label, encode_batch([Frame(Kind.FAILED, step, reason.encode())]))
+
+    def _drop(self, reason: str) -> None:
+        if self._run is not None:
+            label, self._run = self._run.label, None
+            self._log.record("dropped", durable=True, run=label, reason=reason[:_LONGEST_REASON])
+            diary.warning("run dropped", run=label, reason=reason)
+
+    def _let_out(self, label: str, batch: bytes) -> bytes:
+        for frame in decode_batch(batch):
+            digest = hashlib.sha256(frame.body).hexdigest()
+            self._log.record(
+                "left", run=label, step=frame.step, frame=frame.kind.name, bytes=len(frame.body), sha256=digest
+            )
+        return batch
+
+    def _is_open(self, label: str) -> bool:
+        return self._run is not None and self._run.label == label
+
+
+def _facts(plan: Plan) -> dict[str, Any]:
+    """What the log keeps of a plan."""
+    return {
+        "job": plan.job.kind,
+        "roster": list(plan.roster),
+        "protection": plan.protection,
+        "schema": plan.schema_fingerprint,
+        "plan": plan.digest.hex(),
+    }

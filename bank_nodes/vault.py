@@ -1,0 +1,83 @@
+"""The vault: the bank's own process, which holds its records and keys and runs its side of a run.
+
+It listens on a UNIX socket inside the bank and opens no connection of its own. It runs programs of the installed release only
+(`bank_nodes.programs`); no code that arrives over the network runs where the records are. What is served is in
+`bank_nodes.run_service`. Start it by ``python -m bank_nodes.vault --config bank.toml``, or with the courier by ``riskfed node run``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from bank_nodes.config import NodeConfig, load_config
+from bank_nodes.holdings import Holdings, load_own_keys
+from bank_nodes.listener import Listener
+from bank_nodes.log import VaultLog
+from bank_nodes.log_output import configure_logging
+from bank_nodes.run_service import RunService
+from riskfed.errors import ConfigurationError, RiskfedError
+
+diary = structlog.get_logger("vault")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the vault of one bank until SIGTERM or SIGINT.
+
+    Returns:
+        The exit code: 0 stopped as asked, 2 the configuration is wrong, 1 anything else.
+    """
+    parser = argparse.ArgumentParser(prog="python -m bank_nodes.vault", description="Run the vault of one bank.")
+    parser.add_argument("--config", type=Path, required=True, help="the bank's node file")
+    configure_logging()
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    try:
+        _run(load_config(parser.parse_args(arguments).config))
+    except ConfigurationError as error:
+        diary.error("the vault cannot start", reason=str(error))
+        return 2
+    except RiskfedError as error:
+        diary.error("the vault cannot start", reason=str(error))
+        return 1
+    return 0
+
+
+def _run(config: NodeConfig) -> None:
+    keys = load_own_keys(config)
+    with VaultLog(config.vault.log) as log:
+        holdings = _load_holdings(config)
+        service = RunService(config.bank, keys, holdings, policy=config.policy, log=log, models=config.vault.models)
+        try:
+            with Listener(config.vault.socket, service, group=config.vault.socket_group) as listener:
+                diary.info("the vault is listening", bank=config.bank, socket=str(config.vault.socket))
+                listener.serve()
+        finally:
+            service.stop("the vault was stopped")
+
+
+def _load_holdings(config: NodeConfig) -> Holdings | RiskfedError:
+    """Unfit records do not keep the vault from starting: it stays to tell every run why this bank cannot take part."""
+    try:
+        holdings = Holdings.load(config)
+    except RiskfedError as error:
+        diary.error("no run can be served", reason=str(error))
+        return error
+    except Exception:
+        diary.exception("no run can be served: internal error while loading the records")
+        return RiskfedError("internal error while loading the records; see the log of the bank's vault")
+    diary.info("records are loaded", rows=len(holdings.records), schema=holdings.schema.fingerprint[:16])
+    return holdings
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

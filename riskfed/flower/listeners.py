@@ -1,0 +1,126 @@
+"""Listeners that come with the server: the run's books, a progress file, and the release on disk."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from riskfed.protocols import events
+from riskfed.protocols.events import Event, Listener
+
+_log = logging.getLogger("riskfed.server")
+
+
+@runtime_checkable
+class FinishingListener(Protocol):
+    """A listener that keeps something outside of this process and must be waited for."""
+
+    def __call__(self, event: Event) -> None: ...
+
+    def finish(self) -> Mapping[str, str]:
+        """Wait until all is written; facts for the run's outcome.
+
+        Raises:
+            RiskfedError: not all could be written.
+        """
+        ...
+
+
+class Announcer:
+    """Tells several listeners. One that fails is left out from then on: no listener may end a run."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._listeners = list(listeners)
+
+    def __call__(self, event: Event) -> None:
+        for listener in list(self._listeners):
+            try:
+                listener(event)
+            except Exception:  # whatever a listener does, the banks' work goes on
+                _log.exception("a listener failed and hears no more of this run")
+                self._listeners.remove(listener)
+
+
+@dataclass(slots=True)
+class Books:
+    """Counts what a run moved.
+
+    Attributes:
+        rounds: lock-steps served.
+        received, sent: bytes by bank, as the server sees it.
+        trees: trees grown so far.
+    """
+
+    rounds: int = 0
+    received: dict[str, int] = field(default_factory=dict)
+    sent: dict[str, int] = field(default_factory=dict)
+    trees: int = 0
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        match event:
+            case events.RoundFinished(received=received, sent=sent):
+                self.rounds += 1
+                for total, part in ((self.received, received), (self.sent, sent)):
+                    for bank, size in part.items():
+                        total[bank] = total.get(bank, 0) + size
+            case events.ProgressMade(step=step):
+                self.trees = step
+
+
+class ProgressFile:
+    """Appends events as JSON lines, for whoever follows a run from another process.
+
+    Every line has ``event``. `RunStarted` adds ``run``, ``transport`` and ``most_trees``; `RoundFinished` ``step``, ``seconds``,
+    ``received`` and ``sent`` (bytes of all banks); `ProgressMade` ``step`` and ``metrics``; `RunFailed` ``reason``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", buffering=1)
+
+    def __call__(self, event: Event) -> None:
+        """Append one line."""
+        self._file.write(json.dumps({"event": type(event).__name__, **_fields(event)}) + "\n")
+        if isinstance(event, events.RunFailed | events.RunFinished):
+            self._file.close()
+
+
+class ReleaseFile:
+    """Writes the finished release, whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, event: Event) -> None:
+        """Write on `ModelReleased`."""
+        if isinstance(event, events.ModelReleased):
+            write_whole(self._path, event.release.to_bytes())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that nobody ever sees half of it."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    Path(name).replace(path)
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    match event:
+        case events.RunStarted(plan=plan, transport=transport):
+            return {"run": plan.run, "transport": transport, "most_trees": plan.job.n_estimators}
+        case events.RoundFinished(step=step, seconds=seconds, received=received, sent=sent):
+            totals = {"received": sum(received.values()), "sent": sum(sent.values())}
+            return {"step": step, "seconds": round(seconds, 6), **totals}
+        case events.ProgressMade(step=step, metrics=metrics):
+            return {"step": step, "metrics": dict(metrics)}
+        case events.RunFailed(reason=reason):
+            return {"reason": reason}
+        case _:
+            return {}

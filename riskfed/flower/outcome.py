@@ -1,0 +1,59 @@
+"""How a run ended, for whoever started it: Flower itself says only that a run failed, not why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, Self
+
+from riskfed.errors import ConfigurationError
+from riskfed.flower.listeners import write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        status: "finished"; "unrecorded" if the model is out but tracking could not record all of it; "failed".
+        reason: why, unless finished.
+        run: the run's id.
+        transport, protection: as in the run file.
+        seconds: wall time in the ServerApp, waiting for the banks included.
+        rounds: lock-steps served.
+        trees: trees grown.
+        received, sent: bytes by bank, as the server sees it.
+        unconfirmed: bank -> why it did not confirm that it has stored the model.
+        tracking: facts from the listeners, such as the id of the run in MLflow.
+    """
+
+    status: Literal["finished", "unrecorded", "failed"]
+    reason: str = ""
+    run: str = ""
+    transport: str = ""
+    protection: str = ""
+    seconds: float = 0.0
+    rounds: int = 0
+    trees: int = 0
+    received: Mapping[str, int] = field(default_factory=dict)
+    sent: Mapping[str, int] = field(default_factory=dict)
+    unconfirmed: Mapping[str, str] = field(default_factory=dict)
+    tracking: Mapping[str, str] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        write_whole(path, json.dumps(asdict(self), indent=2).encode() + b"\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ConfigurationError: absent or malformed.
+        """
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            raise ConfigurationError(f"{path.name} is absent or is not a run's outcome") from None

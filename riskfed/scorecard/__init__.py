@@ -1,0 +1,1 @@
+"""Scorecards: the scale on which a probability of default is shown to people."""

@@ -1,0 +1,113 @@
+"""Masks: they cancel in the full sum and nowhere else, and what is sent looks random."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from riskfed.errors import ProtectionError
+from riskfed.secure import MaskingCombiner, MaskingProtection
+from riskfed.secure.canary import chi_square
+from riskfed.secure.integrity import append_tags
+from riskfed.secure.protection import HEADER_BYTES
+from tests.secure.banks import ROSTER, context_of, fixed_session, random_values, session
+
+LENGTH = 20_000
+COMBINER = MaskingCombiner()
+
+
+def words(message: bytes) -> np.ndarray:
+    return np.frombuffer(message, dtype="<u8", offset=HEADER_BYTES)
+
+
+def looks_random(data: np.ndarray) -> bool:
+    return bool(chi2.sf(chi_square(data.view(np.uint8)), 255) > 1e-6)
+
+
+def test_uploads_are_the_known_ones():
+    """Written down when the format was fixed: a change here breaks agreement between banks of different versions."""
+    uploads = [MaskingProtection(k).protect(np.arange(-5, 5), 7, 2**40) for k in fixed_session().values()]
+    assert [hashlib.sha256(upload).hexdigest()[:16] for upload in uploads] == [
+        "886175ae1324c79c",
+        "9db098a26773ca0d",
+        "400eaeb633316471",
+    ]
+
+
+def test_pair_masks_cancel_in_the_full_sum_and_the_pad_remains():
+    keys = session()
+    values = random_values(0, ROSTER, LENGTH, 2**62)
+    total = words(COMBINER.combine([MaskingProtection(keys[n]).protect(values[n], 0, 2**62) for n in ROSTER]))
+    plain = np.sum([append_tags(values[n], keys[n], 0) for n in ROSTER], axis=0).view(np.uint64)
+    pad = total - plain
+    assert looks_random(pad)
+    again = {n: MaskingProtection(k) for n, k in keys.items()}
+    sums = words(COMBINER.combine([again[n].protect(np.zeros(LENGTH, np.int64), 1, 0) for n in ROSTER]))
+    assert not np.array_equal(sums[:LENGTH], pad[:LENGTH])
+
+
+@pytest.mark.parametrize("names", [("alpha",), ("beta",), ("gamma",), ("alpha", "beta"), ("beta", "gamma"), ROSTER])
+def test_what_the_server_sees_looks_random_even_of_constant_values(names):
+    """Single parts, partial sums and the full sum. The chance of a wrong alarm is one in a million."""
+    keys = session()
+    parts = [MaskingProtection(keys[n]).protect(np.zeros(LENGTH, np.int64), 0, 1) for n in names]
+    assert looks_random(words(COMBINER.combine(parts)))
+
+
+def test_uploads_of_the_same_values_are_independent():
+    values = np.arange(LENGTH)
+    keys = session()
+    bank = MaskingProtection(keys["beta"])
+    uploads = [
+        words(bank.protect(values, 0, LENGTH)),
+        words(bank.protect(values, 1, LENGTH)),
+        words(MaskingProtection(session()["beta"]).protect(values, 0, LENGTH)),
+        words(MaskingProtection(keys["gamma"]).protect(values, 0, LENGTH)),
+    ]
+    for i, one in enumerate(uploads):
+        for other in uploads[:i]:
+            assert looks_random(one - other)
+
+
+def test_uploads_do_not_correlate_with_the_values():
+    values = random_values(5, ROSTER, LENGTH, 2**62)["beta"]
+    upload = words(MaskingProtection(session()["beta"]).protect(values, 0, 2**62))[:LENGTH]
+    correlation = np.corrcoef(values.astype(float), upload.view(np.int64).astype(float))[0, 1]
+    assert abs(correlation) < 5 / np.sqrt(LENGTH)
+
+
+def test_a_pair_of_colluding_banks_with_the_server_still_needs_the_third_pair_mask():
+    """Gamma and the server know the pad and gamma's masks; alpha's part stays behind the mask of alpha and beta."""
+    keys = session()
+    values = np.zeros(LENGTH, np.int64)
+    alpha = words(MaskingProtection(keys["alpha"]).protect(values, 0, 1))
+    gamma = words(MaskingProtection(keys["gamma"]).protect(values, 0, 1))
+    beta = words(MaskingProtection(keys["beta"]).protect(values, 0, 1))
+    assert looks_random(alpha)
+    assert looks_random(alpha + gamma)
+    assert looks_random(alpha - beta)
+
+
+@pytest.mark.parametrize("position", [0, 1, 4095, 4096, LENGTH - 1, LENGTH, LENGTH + 5])
+@pytest.mark.parametrize("bit", [0, 31, 63])
+def test_any_changed_word_of_the_sum_is_found(position, bit):
+    """First, last, at the edges of blocks, and in the tag."""
+    parties = {n: MaskingProtection(k) for n, k in fixed_session().items()}
+    values = random_values(6, ROSTER, LENGTH, 2**62)
+    combined = bytearray(COMBINER.combine([parties[n].protect(values[n], 0, 2**62) for n in ROSTER]))
+    combined[HEADER_BYTES + 8 * position + bit // 8] ^= 1 << bit % 8
+    with pytest.raises(ProtectionError, match="not that of what the 3 banks sent"):
+        parties["beta"].reveal(bytes(combined), {}, 0)
+
+
+def test_masking_needs_no_share():
+    bank = MaskingProtection(fixed_session()["alpha"])
+    assert bank.share(b"anything", 0) == b""
+
+
+def test_the_largest_roster():
+    roster = tuple(f"bank{i:03}" for i in range(255))
+    parties = {n: MaskingProtection(k) for n, k in fixed_session(context_of(roster)).items()}
+    combined = COMBINER.combine([bank.protect(np.array([1, -2, 3]), 0, 1000) for bank in parties.values()])
+    assert parties["bank254"].reveal(combined, {}, 0).tolist() == [255, -510, 765]
