@@ -26,7 +26,7 @@ from riskfed.trees.reference import cuts_of, xgboost_parameters
 
 
 def measure(
-    rows: int = 1_000_000, features: int = 23, max_bin: int = 256, max_depth: int = 6, trees: int = 5, seed: int = 0
+    rows: int = 1_000_000, features: int = 23, *, max_bin: int = 256, max_depth: int = 6, trees: int = 5, seed: int = 0
 ) -> dict[str, Any]:
     """Grow ``trees`` trees both ways.
 
@@ -118,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     for name, default in (("rows", 1_000_000), ("features", 23), ("max-bin", 256), ("max-depth", 6), ("trees", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    figures = measure(**{name: value for name, value in vars(parser.parse_args()).items()})
+    figures = measure(**vars(parser.parse_args()))
     print(
         f"{figures['rows']:,} rows, {figures['features']} features, {figures['max_bin']} bins, depth {figures['max_depth']}"
     )

@@ -21,8 +21,10 @@ from riskfed.protocols.horizontal_xgboost import Totals, Trained, train
 from riskfed.protocols.local import LocalSwitchboard
 from riskfed.protocols.opening import Seat
 from riskfed.protocols.party import Party
+from riskfed.protocols.program import run_alone
 from riskfed.protocols.records import Records
 from riskfed.protocols.release import ModelRelease
+from riskfed.protocols.shared_cuts import shared_cuts
 from riskfed.protocols.switchboard import Switchboard
 from riskfed.schema import Schema
 from riskfed.secure.keys import Identity
@@ -171,6 +173,12 @@ def simulate(
         transcript=transcript,
         release=outcome.release,
     )
+
+
+def pooled_cuts(frame: pd.DataFrame, schema: Schema, job: HorizontalXgboost) -> Cuts:
+    """The cuts that a federation of any banks with these records agrees on, found from the pooled records."""
+    development, _ = Records.from_frame(frame, schema).hold_out(job.validation_fraction, job.validation_seed)
+    return run_alone(shared_cuts(development.matrix, schema, job))
 
 
 def pooled_reference(frame: pd.DataFrame, cuts: Cuts, job: HorizontalXgboost) -> xgboost.Booster:

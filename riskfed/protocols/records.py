@@ -43,13 +43,20 @@ class Records:
 
         Which bank has a row makes no difference, equal rows stay together, and the label is not looked at.
         """
-        if fraction == 0:
-            return self, self._rows(np.zeros(len(self), dtype=bool))
-        held_out = row_hash(self.matrix, seed) < np.uint64(int(fraction * 2**64))
+        held_out = is_held_out(self.matrix, fraction, seed)
+        if not held_out.any():
+            return self, self._rows(held_out)
         return self._rows(~held_out), self._rows(held_out)
 
     def _rows(self, chosen: np.ndarray) -> Records:
         return Records(self.matrix[chosen], self.labels[chosen], self.weights[chosen])
+
+
+def is_held_out(matrix: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """(n,) bool, true for the rows of an (n, f) float32 matrix that are held out."""
+    if fraction == 0:
+        return np.zeros(len(matrix), dtype=bool)
+    return np.asarray(row_hash(matrix, seed) < np.uint64(int(fraction * 2**64)))
 
 
 def row_hash(matrix: np.ndarray, seed: int) -> np.ndarray:

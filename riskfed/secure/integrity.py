@@ -80,9 +80,11 @@ def verify_and_strip(total: np.ndarray, keys: SessionKeys, step: int) -> np.ndar
         ProtectionError: the sum is not that of what the banks protected in this step.
     """
     values = total[:-TAG_SLOTS]
-    pooled_tag = sum(int(limb) << (_LIMB_BITS * i) for i, limb in enumerate(total[-TAG_SLOTS:]))
+    limbs = total[-TAG_SLOTS:].tolist()
+    pooled_tag = sum(limb << (_LIMB_BITS * i) for i, limb in enumerate(limbs))
     expected = _hash(values, keys, step) + sum(_pads(keys, step).values())
-    if (pooled_tag - expected) % (1 << _MODULUS_BITS):
+    in_range = all(0 <= limb < len(keys.context.roster) << _LIMB_BITS for limb in limbs)
+    if not in_range or (pooled_tag - expected) % (1 << _MODULUS_BITS):
         raise ProtectionError(
             f"the sum of step {step} is not that of what the {len(keys.context.roster)} banks sent: "
             "it was changed, mixed or replayed on the server's side, or a bank left its bound; "

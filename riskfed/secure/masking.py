@@ -20,7 +20,7 @@ Why no (key, nonce) repeats: keys are bound to the step, and `SessionKeys.use_st
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 
@@ -35,7 +35,7 @@ _CHUNK: Final = Keystream.CHUNK // _WORD.itemsize
 class MaskingProtection(StepwiseProtection):
     """A bank's side. See the module for what is secret and who learns what."""
 
-    name: ClassVar[str] = "masking"
+    name: str = "masking"
 
     def _width(self, _bound: int) -> int:
         return 64

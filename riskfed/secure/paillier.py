@@ -29,7 +29,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar, Final
+from typing import Final
 
 import gmpy2
 import numpy as np
@@ -61,7 +61,7 @@ class PaillierProtection(StepwiseProtection):
         ProtectionError: the key is too short.
     """
 
-    name: ClassVar[str] = "paillier"
+    name: str = "paillier"
 
     def __init__(self, keys: SessionKeys, private_key: PaillierKey) -> None:
         super().__init__(keys)

@@ -18,7 +18,7 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final, Protocol, Self, runtime_checkable
+from typing import Final, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -161,7 +161,7 @@ def header_of_sum(parts: Sequence[bytes], scheme: str) -> Header:
 class StepwiseProtection(ABC):
     """What the schemes have in common: the order of the steps, the headers and the tags."""
 
-    name: ClassVar[str]
+    name: str
 
     def __init__(self, keys: SessionKeys) -> None:
         self._keys = keys

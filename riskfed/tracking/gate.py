@@ -87,7 +87,7 @@ def _auc_reasons(candidate: ModelVersion, champion: ModelVersion | None, minimum
     from mlflow.models.evaluation.validation import ModelValidationFailedException, validate_evaluation_results
 
     auc = _auc(candidate)
-    if champion is not None and champion.version == candidate.version:
+    if champion is not None and str(champion.version) == str(candidate.version):
         return _Comparison(True, ("carries the alias already",))
     if auc is None:
         return _Comparison(False, ("states no AUC: hold out loans with validation_fraction",))

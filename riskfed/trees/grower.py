@@ -72,7 +72,7 @@ class Grower:
                 XGBoost's in practice; below 26 leaves differ visibly.
 
         Raises:
-            ConfigurationError: shapes or types do not fit together, or `bits` does not fit int64.
+            ConfigurationError: shapes or types do not fit together, or there is no room for `bits` fractional bits.
             ContractError: a label is not 0 or 1, or a weight is negative or not finite.
             JobError: a constraint names an unknown column; a weight sum or prior PD is impossible.
         """
@@ -87,7 +87,7 @@ class Grower:
         self._job, self._cuts = job, cuts
         # A default weighs up to scale_pos_weight times its sample weight.
         heaviest = total_weight * max(1.0, job.scale_pos_weight)
-        self.bits = _checked_bits(bits, fixed_point_bits(heaviest))
+        self.bits = fixed_point_bits(heaviest, bits)
         # Rounding adds half a unit a record, and float32 products 2^-24 of the whole: covered by 2^32 and 2^-20 of the whole.
         self.sum_bound = math.ceil(heaviest * 2**self.bits * (1 + 2**-20)) + 2**32
         self._evaluator = Evaluator.of(job, cuts, self.bits)
@@ -233,8 +233,9 @@ class Grower:
             raise RemoteProtocolError(f"got a {pooled.dtype} sum of shape {pooled.shape}, expected int64 {expected}")
         summed = pooled[:size].reshape(len(wanted), -1)
         if self._depth == 0:
-            self._open_root(pooled[size:])
-            histograms, plausible = summed, bool((summed[:, 1::2] >= 0).all()) and pooled[-1] >= 0
+            histograms = summed.copy()
+            self._open_root(pooled[size:].copy())
+            plausible = bool((summed[:, 1::2] >= 0).all() and pooled[-1] >= 0)
         else:
             histograms = np.empty((2 * len(wanted), summed.shape[1]), dtype=np.int64)
             plausible = derive_siblings(self._parents, self._positions, summed, wanted, histograms)
@@ -289,11 +290,3 @@ class Grower:
         partition_rows(self._columns, ranges, splits, self._buffer, middles)
         begins = np.column_stack([ranges.begins, middles]).reshape(-1)
         return RowRanges(ranges.rows, begins, np.column_stack([middles, ranges.ends]).reshape(-1))
-
-
-def _checked_bits(bits: int | None, most: int) -> int:
-    if bits is None:
-        return most
-    if not 1 <= bits <= most:
-        raise ConfigurationError(f"{bits} fractional bits asked for; with these weights 1 to {most} are possible")
-    return bits

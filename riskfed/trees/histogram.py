@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from riskfed.errors import JobError
+from riskfed.errors import ConfigurationError, JobError
 from riskfed.trees.cuts import MAX_BINS, MISSING
 from riskfed.trees.machine import add_pair, prefetch
 from riskfed.trees.partition import RowRanges
@@ -22,20 +22,27 @@ _SLOTS = MAX_BINS
 _AHEAD = 16
 
 
-def fixed_point_bits(total_weight: float) -> int:
+def fixed_point_bits(total_weight: float, wanted: int | None = None) -> int:
     """Fractional bits q with which no sum over records of ``total_weight`` in all leaves int64.
 
     ``|g| <= w`` and ``h <= w / 4`` for a record of weight w, so that sums stay within ``total_weight * 2^q < 2^62``.
 
+    Args:
+        total_weight: sum of the weights of all records.
+        wanted: how many bits to use; None for all that there is room for.
+
     Raises:
         JobError: the weight is not positive and finite, or so large that no fractional bits are left.
+        ConfigurationError: there is no room for the bits wanted.
     """
     if not (total_weight > 0 and math.isfinite(total_weight)):
         raise JobError(f"the weights of all records sum to {total_weight}; expected a positive number")
-    bits = 62 - math.ceil(math.log2(total_weight + 1))
-    if bits < 1:
+    most = 62 - math.ceil(math.log2(total_weight + 1))
+    if most < 1:
         raise JobError(f"the weights of all records sum to {total_weight:.3g}, beyond fixed point; scale them down")
-    return bits
+    if wanted is not None and not 1 <= wanted <= most:
+        raise ConfigurationError(f"{wanted} fractional bits wanted; with these weights 1 to {most} are possible")
+    return most if wanted is None else wanted
 
 
 def workspace(n_features: int) -> NDArray[np.int64]:

@@ -134,9 +134,8 @@ class Splits(NamedTuple):
 @njit(cache=True, nogil=True, error_model="numpy")
 def leaf_weight(g: float, h: float, bounds: tuple[np.float32, np.float32], r: Regularisation) -> np.float32:
     """float32 weight of a node with the sums g and h, before shrinkage, within its lower and upper bound."""
-    if h < r.min_child_weight or h <= 0.0:
-        weight = _ZERO
-    else:
+    weight = _ZERO
+    if h >= r.min_child_weight and h > 0.0:
         weight = np.float32(-_soft_threshold(g, r.reg_alpha) / (h + r.reg_lambda))
     if r.constrained:
         weight = min(max(weight, bounds[0]), bounds[1])

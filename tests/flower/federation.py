@@ -122,7 +122,9 @@ class PartyVault:
                 return encode_batch([Frame(Kind.FAILED, 0, self.refuse.encode())])
             plan = Plan.from_json(frames[0].body)
             own = Records.from_frame(records()[self.bank], schema())
-            self.party = Party(Seat(self.bank, self._identity, self._pinned, plan), partial(train, own, schema(), plan.job))
+            self.party = Party(
+                Seat(self.bank, self._identity, self._pinned, plan), partial(train, own, schema(), plan.job)
+            )
             return self.party.begin()
         except RiskfedError as error:
             return encode_batch([Frame(Kind.FAILED, 0, str(error).encode())])

@@ -66,7 +66,7 @@ def test_a_hello_replayed_from_another_attempt_is_found():
 
 
 def test_a_hello_replayed_within_an_attempt_ends_the_handshake():
-    """Its signature is right, but beta has other keys by now: what alpha seals to the old key is of no use to anybody."""
+    """Its signature is right, but beta has other keys by now: what alpha seals to the old key is of no use."""
     old = sides()["beta"].hello()
     parties = sides()
     hellos = {name: side.hello() for name, side in parties.items()}

@@ -57,7 +57,7 @@ def test_the_hash_of_many_blocks_is_that_of_the_definition():
 @given(st.integers(0, 5000 + TAG_SLOTS - 1), st.integers(1, 2**64 - 1))
 def test_any_change_of_any_slot_is_found(position, error):
     """Values of the first and second block, and each limb of the tag."""
-    # Adding multiples of 2^31 to the last limb changes the tag by multiples of its modulus: the same tag, the same values.
+    # Adding a multiple of 2^31 to the last limb adds a multiple of the modulus to the tag: same tag, same values.
     assume(position < 5000 + TAG_SLOTS - 1 or error % 2**31)
     total = changed(total_of(random_values(1, ROSTER, 5000, BOUND)), position, error)
     with pytest.raises(ProtectionError, match="not that of what the 3 banks sent"):

@@ -77,7 +77,7 @@ def test_raw_decryption_agrees_with_phes_encryption(short_key, plaintexts):
 
 
 def test_a_single_upload_opened_with_the_key_shows_nothing(short_key):
-    """Plaintexts of one bank, of zeros: uniform residues by the masks. The chance of a wrong alarm is one in a million."""
+    """One bank's plaintexts, of zeros: uniform by the masks. The chance of a wrong alarm is one in a million."""
     for name, keys in session().items():
         upload = PaillierProtection(keys, short_key).protect(np.zeros(2000, np.int64), 0, BOUND)
         residues = decrypt_raw(short_key, [mpz(c) for c in ciphertexts(upload)])

@@ -1,0 +1,5 @@
+"""``python -m riskfed.cli``."""
+
+from riskfed.cli import app
+
+app()

@@ -1,0 +1,112 @@
+"""Lay out five banks on disk, each with its own folder of records, keys and node file, as five data centres would have them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bank_nodes.keystore import generate_identity, write_consortium
+from riskfed.datasets import taiwan_consortium, taiwan_schema
+from riskfed.schema import Schema
+from riskfed.stack.keys import write_node_key
+from riskfed.stack.loopback import LoopbackStack
+
+
+@dataclass(frozen=True, slots=True)
+class Consortium:
+    """The demo's banks.
+
+    Attributes:
+        folder: everything lies below it.
+        schema: what a record looks like.
+        banks: bank -> its records; the demo needs them all for the pooled comparison, no bank's node does.
+        flower_keys: bank -> public key of its Flower node.
+    """
+
+    folder: Path
+    schema: Schema
+    banks: Mapping[str, pd.DataFrame]
+    flower_keys: Mapping[str, Path]
+
+    @property
+    def schema_file(self) -> Path:
+        """The schema as all parties hold it."""
+        return self.folder / "schema.json"
+
+    def node_file(self, bank: str) -> Path:
+        """The bank's configuration."""
+        return self.folder / bank / "bank.toml"
+
+    def write_node_files(self, stack: LoopbackStack, *, opted_in: frozenset[str]) -> None:
+        """Write each bank's configuration, now that the SuperLink's address is known.
+
+        Args:
+            stack: has the SuperLink.
+            opted_in: banks whose policy shows their own figures to the operator.
+        """
+        # A UNIX socket's path must be short, whatever folder the demo runs in.
+        sockets = Path(tempfile.mkdtemp(prefix="riskfed-"))
+        for bank in self.banks:
+            self.node_file(bank).write_text(
+                _NODE_FILE.format(
+                    bank=bank,
+                    socket=json.dumps(str(sockets / f"{bank}.sock")),
+                    show=str(bank in opted_in).lower(),
+                    superlink=stack.address,
+                    certificates=json.dumps(str(stack.root_certificates)),
+                )
+            )
+
+
+_NODE_FILE = """\
+bank = "{bank}"
+
+[data]
+path = "records.parquet"
+
+[schema]
+file = "../schema.json"
+
+[consortium]
+file = "../consortium.toml"
+
+[keys]
+identity = "identity.pem"
+
+[vault]
+socket = {socket}
+log = "vault-log.jsonl"
+models = "models"
+
+[policy]
+min_rows = 500
+protections = ["paillier", "masking"]
+show_own_metrics = {show}
+
+[flower]
+superlink = "{superlink}"
+root_certificates = {certificates}
+private_key = "flower-key"
+"""
+
+
+def lay_out(folder: Path) -> Consortium:
+    """Write records, schema, keys and the consortium file below `folder`, which must be empty or absent."""
+    schema, banks = taiwan_schema(), taiwan_consortium()
+    folder.mkdir(parents=True, exist_ok=True)
+    publics, flower_keys = {}, {}
+    for bank, records in banks.items():
+        home = folder / bank
+        home.mkdir()
+        records.to_parquet(home / "records.parquet", index=False)
+        publics[bank] = generate_identity(home / "identity.pem").public
+        flower_keys[bank] = write_node_key(home / "flower-key")
+    write_consortium(folder / "consortium.toml", publics)
+    consortium = Consortium(folder, schema, banks, flower_keys)
+    consortium.schema_file.write_text(schema.model_dump_json(indent=1))
+    return consortium

@@ -1,0 +1,176 @@
+"""Run the demo: SuperLink, MLflow, five bank nodes, one training under protection, the scoring API, and the pooled comparison."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from riskfed.demo.comparison import an_applicant, compare
+from riskfed.demo.consortium import Consortium, lay_out
+from riskfed.demo.summary import Report, show, write_summary
+from riskfed.demo.warm_up import compile_kernels
+from riskfed.errors import RunFailedError
+from riskfed.flower.outcome import Outcome
+from riskfed.flower.run_file import RunFile
+from riskfed.jobs import HorizontalXgboost
+from riskfed.protocols.release import ModelRelease
+from riskfed.stack.loopback import LoopbackStack
+
+MODEL = "riskfed-pd"
+EXPERIMENT = "Taiwan credit cards"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the demo runs.
+
+    Attributes:
+        folder: emptied first; everything is written below it.
+        job, protection, key_bits, transport: as in a run file.
+        keep: leave all servers running until interrupted.
+    """
+
+    folder: Path
+    job: HorizontalXgboost
+    protection: str = "paillier"
+    key_bits: int = 2048
+    transport: str = "session"
+    keep: bool = False
+
+
+def run_demo(settings: Settings, console: Console) -> None:
+    """Run it, print the table, write ``summary.json``; stops all that it started.
+
+    Raises:
+        RiskfedError: something did not come up, or the run failed; says which log to read.
+    """
+    started = time.monotonic()
+    shutil.rmtree(settings.folder, ignore_errors=True)
+    consortium = lay_out(settings.folder)
+    console.print(f"[bold]riskfed demo[/]: {len(consortium.banks)} banks, {_rows(consortium)} real loan records")
+    with LoopbackStack(settings.folder) as stack:
+        tracking_uri = _start_servers(stack, consortium, console)
+        outcome = _train(stack, consortium, settings, tracking_uri, console)
+        api = stack.start_scoring_api(tracking_uri, MODEL)
+        applicant = an_applicant(consortium.banks, consortium.schema, settings.job)
+        score = _score(api, applicant)
+        with console.status("comparing with the pooled model and each bank alone"):
+            release = ModelRelease.from_bytes((settings.folder / "release.json").read_bytes())
+            comparison = compare(release, consortium.banks, consortium.schema, settings.job)
+            _log_exactness(settings.folder, tracking_uri, outcome, comparison.trees_identical, comparison.trees)
+        report = Report(comparison, outcome, score, applicant, tracking_uri, api, MODEL, time.monotonic() - started)
+        show(report, console, kept=settings.keep)
+        write_summary(report, settings.folder / "summary.json")
+        if settings.keep:
+            _wait(settings.folder, console)
+
+
+def _start_servers(stack: LoopbackStack, consortium: Consortium, console: Console) -> str:
+    """SuperLink, MLflow and the banks' nodes; returns MLflow's address."""
+    with console.status("starting SuperLink, MLflow and the banks' nodes"):
+        # Compiled once, here, and found in the cache by every vault.
+        compiling = threading.Thread(target=compile_kernels, daemon=True)
+        compiling.start()
+        stack.start_superlink()
+        tracking_uri = stack.start_mlflow()
+        consortium.write_node_files(stack, opted_in=frozenset({"universal", "digital"}))
+        nodes = stack.register(consortium.flower_keys)
+        (consortium.folder / "nodes.json").write_text(json.dumps(nodes))
+        compiling.join()
+        for bank in consortium.banks:
+            stack.start_node(bank, consortium.node_file(bank))
+    console.print(f"SuperLink (TLS, node keys) at {stack.address}, MLflow at {tracking_uri}")
+    return tracking_uri
+
+
+def _train(
+    stack: LoopbackStack, consortium: Consortium, settings: Settings, tracking_uri: str, console: Console
+) -> Outcome:
+    folder = settings.folder
+    run_file = folder / "run.json"
+    RunFile(
+        job=settings.job,
+        protection=settings.protection,
+        key_bits=settings.key_bits,
+        transport=settings.transport,
+        roster=json.loads((folder / "nodes.json").read_text()),
+        schema_file=Path("schema.json"),
+        progress_file=Path("progress.jsonl"),
+        tracking={"uri": tracking_uri, "experiment": EXPERIMENT, "model": MODEL},
+    ).save(run_file)
+    with _progress(console, settings.job.n_estimators) as follow:
+        outcome = stack.run(run_file, progress=follow)
+    if outcome.status != "finished":
+        raise RunFailedError(f"the run ended as {outcome.status}: {outcome.reason}; logs are in {folder / 'logs'}")
+    return outcome
+
+
+class _progress:  # noqa: N801  reads as a function
+    """A bar on the console that follows a run's progress lines."""
+
+    def __init__(self, console: Console, trees: int) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+        )
+        self._task = self._bar.add_task("banks join", total=trees)
+
+    def __enter__(self) -> Callable[[Mapping[str, Any]], None]:
+        self._bar.start()
+        return self._follow
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def _follow(self, line: Mapping[str, Any]) -> None:
+        match line["event"]:
+            case "RunStarted":
+                self._bar.update(self._task, description="keys and protection")
+            case "ProtectionProven":
+                self._bar.update(self._task, description="protection proven; shared cuts")
+            case "ProgressMade":
+                loss = line["metrics"].get("logloss")
+                shown = "trees" if loss is None else f"trees, held-out log-loss {loss:.4f}"
+                self._bar.update(self._task, completed=line["step"], description=shown)
+            case "ModelReleased":
+                self._bar.update(self._task, description="registering the model")
+
+
+def _score(api: str, applicant: Mapping[str, float]) -> dict[str, Any]:
+    answer = httpx.post(f"{api}/v1/score", json={"applicant": dict(applicant)}, timeout=30)
+    if answer.status_code != 200:
+        raise RunFailedError(f"the scoring API answered {answer.status_code}: {answer.text[:300]}")
+    scored: dict[str, Any] = answer.json()
+    return scored
+
+
+def _log_exactness(folder: Path, tracking_uri: str, outcome: Outcome, identical: int, total: int) -> None:
+    from riskfed.tracking.run import MlflowRun
+
+    tracking = MlflowRun(tracking_uri, EXPERIMENT, release_path=folder / "release.json")
+    tracking.log_exactness(outcome.tracking["run_id"], identical, total)
+
+
+def _rows(consortium: Consortium) -> str:
+    return f"{sum(map(len, consortium.banks.values())):,}"
+
+
+def _wait(folder: Path, console: Console) -> None:
+    """Until SIGINT or SIGTERM. Whoever waits for the stack looks for the file."""
+    (folder / "ready").touch()
+    console.print("[dim]everything keeps running; Ctrl-C or `make down` stops it[/]")
+    try:
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        console.print("stopping")

@@ -1,0 +1,112 @@
+"""The demo's table and its figures as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from riskfed.demo.comparison import Comparison
+from riskfed.flower.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that the demo found.
+
+    Attributes:
+        comparison: federated, pooled, alone.
+        outcome: the run's.
+        score: the scoring API's answer.
+        applicant: whom it scored.
+        tracking_uri, api: addresses of MLflow and the scoring API.
+        model: registered name.
+        seconds: wall time of the whole demo.
+    """
+
+    comparison: Comparison
+    outcome: Outcome
+    score: Mapping[str, Any]
+    applicant: Mapping[str, float]
+    tracking_uri: str
+    api: str
+    model: str
+    seconds: float
+
+    @property
+    def model_uri(self) -> str:
+        """The registered version."""
+        return f"models:/{self.model}/{self.outcome.tracking['model_version']}"
+
+    @property
+    def bytes(self) -> int:
+        """All that crossed the server, both directions."""
+        return sum(self.outcome.received.values()) + sum(self.outcome.sent.values())
+
+
+def show(report: Report, console: Console, *, kept: bool) -> None:
+    """Print the table and where to look."""
+    found = report.comparison
+    table = Table(title="Held-out fifth of the applicants", title_justify="left")
+    for heading in ("model", "AUC, all", "KS, all", "AUC, own applicants: alone", "federated"):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    table.add_row("federated (5 banks, encrypted)", *_figures(found.federated), "", "", style="bold green")
+    table.add_row("pooled xgboost (all records)", *_figures(found.pooled), "", "", end_section=True)
+    for bank, figures in found.alone.items():
+        own, common = found.own_rows[bank]
+        table.add_row(f"{bank} alone", *_figures(figures), f"{own.auc:.4f}", f"{common.auc:.4f}")
+    console.print(table)
+    exact = found.trees_identical == found.trees and found.bytes_identical
+    console.print(
+        f"trees identical to pooled xgboost: [bold {'green' if exact else 'red'}]{found.trees_identical}/{found.trees}[/]"
+        + (", and the model file is the same to the last byte" if found.bytes_identical else "")
+    )
+    run = report.outcome
+    console.print(
+        f"{run.seconds:.0f} s training, {report.seconds:.0f} s in all; {report.bytes / 1e6:.1f} MB in {run.rounds} rounds; "
+        f"{run.protection}, {run.transport} transport"
+    )
+    console.print(f"applicant scored at {report.api}/v1/score: PD {report.score['pd']:.4f}, {report.score['score']} points")
+    console.print(f"model: {report.model_uri} (alias champion) in MLflow")
+    if kept:
+        console.print(f"MLflow: {report.tracking_uri}/#/experiments?workflowType=machine_learning")
+        console.print(f"scoring API: {report.api}/docs")
+    else:
+        console.print("to look around in MLflow and the API: [bold]make up[/] keeps all of it running, [bold]make down[/] stops it")
+
+
+def write_summary(report: Report, path: Path) -> None:
+    """Write the figures for programs."""
+    found, run = report.comparison, report.outcome
+    fields = {
+        "trees": found.trees,
+        "trees_identical": found.trees_identical,
+        "bytes_identical": found.bytes_identical,
+        "auc_federated": found.federated.auc,
+        "auc_pooled": found.pooled.auc,
+        "auc_alone": {bank: figures.auc for bank, figures in found.alone.items()},
+        "ks_federated": found.federated.ks,
+        "ks_pooled": found.pooled.ks,
+        "ks_alone": {bank: figures.ks for bank, figures in found.alone.items()},
+        "auc_own_applicants": {b: {"alone": own.auc, "federated": fed.auc} for b, (own, fed) in found.own_rows.items()},
+        "seconds": round(report.seconds, 1),
+        "training_seconds": round(run.seconds, 1),
+        "bytes": report.bytes,
+        "rounds": run.rounds,
+        "protection": run.protection,
+        "transport": run.transport,
+        "model_uri": report.model_uri,
+        "tracking_uri": report.tracking_uri,
+        "scoring_api": report.api,
+        "applicant_score": report.score,
+    }
+    path.write_text(json.dumps(fields, indent=2) + "\n")
+
+
+def _figures(figures: Any) -> tuple[str, str]:
+    return f"{figures.auc:.6f}", f"{figures.ks:.4f}"

@@ -1,0 +1,145 @@
+"""What a vault survives: frames that mean nothing, couriers that come and go, and kill -9."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import stat
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from riskfed.protocols.frames import Frame, Kind, decode_batch, encode_batch
+from riskfed.secure.keys import Identity
+from tests.bank_nodes.banks import BANKS, VaultProcess, label_of, loans, make_consortium, plan_batch, plan_for, reason_in
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultProcess]:
+    configs = make_consortium(tmp_path_factory.mktemp("one"), {bank: loans(1) for bank in BANKS})
+    with VaultProcess(configs["ash"]) as process:
+        yield process
+
+
+def open_run(vault: VaultProcess, run: str, attempt: int = 1) -> str:
+    plan = plan_for(run, attempt=attempt)
+    (hello,) = decode_batch(vault.ask(label_of(plan), plan_batch(plan)))
+    assert hello.kind is Kind.EXCHANGE
+    return label_of(plan)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        b"",
+        b"\x00",
+        b"\xff" * 200,
+        struct.pack(">BIQ", 99, 0, 0),
+        struct.pack(">BIQ", Kind.PLAN, 0, 1 << 40),
+        encode_batch([Frame(Kind.PLAN, 0, b"{}")]),
+        encode_batch([Frame(Kind.PLAN, 0, b"\xff not json")]),
+        encode_batch([Frame(Kind.PLAN, 7, plan_for("junk").model_dump_json().encode())]),
+        encode_batch([Frame(Kind.PLAN, 0), Frame(Kind.PLAN, 0)]),
+        encode_batch([Frame(Kind.PLAN, 0, b"[" * 1_000_000)]),
+        encode_batch([Frame(Kind.PLAN, 0, b" " * (1 << 20) + b"{}")]),
+        encode_batch([Frame(Kind.COMBINE, 0, b"give me")]),
+        encode_batch([Frame(Kind.RELEASE, 0)]),
+    ],
+)
+def test_junk_is_answered_with_a_refusal_and_the_vault_lives(vault: VaultProcess, batch: bytes) -> None:
+    reason_in(vault.ask("junk/1", batch))
+    assert vault.process.poll() is None
+
+
+@pytest.mark.parametrize("wrong", [Frame(Kind.COMBINE, 0), Frame(Kind.EXCHANGE, 1), Frame(Kind.DONE, 0), Frame(Kind.PLAN, 0)])
+def test_an_answer_that_was_not_asked_for_ends_the_run(vault: VaultProcess, wrong: Frame) -> None:
+    label = open_run(vault, f"wrong-{wrong.kind.name}-{wrong.step}")
+    reason_in(vault.ask(label, encode_batch([wrong])))
+    assert vault.events()[-2]["event"] == "dropped"
+    assert "not open" in reason_in(vault.ask(label, encode_batch([Frame(Kind.EXCHANGE, 0)])))
+
+
+def test_a_request_for_another_run_does_not_touch_the_open_one(vault: VaultProcess) -> None:
+    label = open_run(vault, "steady")
+    assert "not open" in reason_in(vault.ask("other/1", encode_batch([Frame(Kind.EXCHANGE, 0)])))
+    assert "busy with run steady/1" in reason_in(vault.ask("late/1", plan_batch(plan_for("late"))))
+    assert vault.ask(label, encode_batch([Frame(Kind.FAILED, 0, b"the server is going home")])) == b""
+    assert vault.events()[-1] | {"event": "dropped", "reason": "the server ended the run: the server is going home"} == (
+        vault.events()[-1]
+    )
+
+
+def test_a_failed_frame_for_no_run_is_taken_in_silence(vault: VaultProcess) -> None:
+    assert vault.ask("never/1", encode_batch([Frame(Kind.FAILED, 0, b"sorry")])) == b""
+
+
+def test_a_replayed_plan_is_refused(vault: VaultProcess) -> None:
+    label = open_run(vault, "again")
+    assert "has served run again/1" in reason_in(vault.ask(label, plan_batch(plan_for("again"))))
+
+
+def test_a_later_attempt_takes_the_place_of_the_open_one(vault: VaultProcess) -> None:
+    first = open_run(vault, "resumed")
+    open_run(vault, "resumed", attempt=2)
+    assert "not open" in reason_in(vault.ask(first, encode_batch([Frame(Kind.EXCHANGE, 0)])))
+
+
+def test_a_run_whose_courier_is_gone_makes_room(vault: VaultProcess) -> None:
+    open_run(vault, "orphan")
+    vault.hang_up()
+    open_run(vault, "next")
+    assert [e["run"] for e in vault.events("dropped")][-1] == "orphan/1"
+
+
+def test_a_run_may_span_connections(vault: VaultProcess) -> None:
+    label = open_run(vault, "steps")
+    vault.hang_up()
+    assert "not open" not in reason_in(vault.ask(label, encode_batch([Frame(Kind.DONE, 0)])))
+
+
+def test_a_broken_connection_does_not_kill_the_vault(vault: VaultProcess) -> None:
+    for start in (b"\x05", struct.pack(">BQ", 1, 1 << 62) + b"x", struct.pack(">BQ", 2, 0) + b"\xff\xff"):
+        with vault.connect() as connection:
+            connection.sendall(start)
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(1) == b""
+    open_run(vault, "after-junk")
+
+
+def test_only_the_owner_may_connect(vault: VaultProcess) -> None:
+    vault.connect().close()
+    mode = vault.socket_path.stat().st_mode
+    assert stat.S_ISSOCK(mode)
+    assert stat.S_IMODE(mode) == 0o600
+    assert stat.S_IMODE(vault.log_path.stat().st_mode) == 0o600
+
+
+def test_kill_9_leaves_nothing_broken(tmp_path: Path) -> None:
+    config = make_consortium(tmp_path, {bank: loans(1) for bank in BANKS})["ash"]
+    with VaultProcess(config) as killed:
+        label = open_run(killed, "cut")
+        killed.process.send_signal(signal.SIGKILL)
+        killed.process.wait()
+        assert killed.socket_path.exists()
+    with VaultProcess(config) as vault:
+        assert "not open" in reason_in(vault.ask(label, encode_batch([Frame(Kind.EXCHANGE, 0)])))
+        assert "has served run cut/1" in reason_in(vault.ask(label, plan_batch(plan_for("cut"))))
+        open_run(vault, "cut", attempt=2)
+        second = VaultProcess(config)
+        assert second.process.wait(60) == 2
+        assert "another vault" in second.stderr()
+    assert vault.process.returncode == 0
+    assert not vault.socket_path.exists()
+    assert vault.events()[-1]["reason"] == "the vault was stopped"
+
+
+def test_a_vault_whose_keys_are_not_the_consortiums_does_not_start(tmp_path: Path) -> None:
+    config = make_consortium(tmp_path, {bank: loans(1) for bank in BANKS})["ash"]
+    identity = config.parent / "identity.pem"
+    identity.write_bytes(Identity.generate().to_pem())
+    with VaultProcess(config) as vault:
+        assert vault.process.wait(60) == 2
+    assert "all banks must pin the bank's present key" in vault.stderr()
+    assert not vault.log_path.exists()
