@@ -66,6 +66,9 @@ class Listener:
                 shutil.chown(self._path, group=self._group)
                 self._path.chmod(_OWNER_AND_GROUP)
             self._socket.listen(_BACKLOG)
+        except ConfigurationError:
+            self._socket.close()
+            raise
         except (OSError, LookupError) as error:
             self._socket.close()
             reason = error.strerror if isinstance(error, OSError) else str(error)

@@ -105,6 +105,9 @@ def courier_environment(config: NodeConfig) -> dict[str, str]:
         name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }
     home = _flower(config).home
+    # The SuperNode looks for its sister programs in PATH, where the bank's virtual environment may not stand.
+    programs = os.fspath(Path(sys.executable).parent)
+    passed["PATH"] = os.pathsep.join([programs, passed["PATH"]] if "PATH" in passed else [programs])
     return {**passed, "FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
 

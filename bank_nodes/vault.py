@@ -48,11 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(config: NodeConfig) -> None:
+def make_service(config: NodeConfig, log: VaultLog) -> RunService:
+    """What the vault of `config` serves; its records are loaded and checked here.
+
+    Raises:
+        ConfigurationError: the bank's keys are unfit.
+    """
     keys = load_own_keys(config)
+    return RunService(
+        config.bank, keys, _load_holdings(config), policy=config.policy, log=log, models=config.vault.models
+    )
+
+
+def _run(config: NodeConfig) -> None:
     with VaultLog(config.vault.log) as log:
-        holdings = _load_holdings(config)
-        service = RunService(config.bank, keys, holdings, policy=config.policy, log=log, models=config.vault.models)
+        service = make_service(config, log)
         try:
             with Listener(config.vault.socket, service, group=config.vault.socket_group) as listener:
                 diary.info("the vault is listening", bank=config.bank, socket=str(config.vault.socket))

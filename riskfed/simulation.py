@@ -17,7 +17,7 @@ from riskfed.errors import SchemaError
 from riskfed.jobs import HorizontalXgboost
 from riskfed.plan import Plan
 from riskfed.protocols import events
-from riskfed.protocols.horizontal_xgboost import Totals, Trained, train
+from riskfed.protocols.horizontal_xgboost import Trained, train
 from riskfed.protocols.local import LocalSwitchboard
 from riskfed.protocols.opening import Seat
 from riskfed.protocols.party import Party
@@ -42,11 +42,13 @@ class Traffic:
         received: bank -> bytes that it sent to the server.
         sent: bank -> bytes that the server sent to it.
         rounds: lock-steps of the run.
+        until_tree: bytes of all banks in both directions up to the end of each tree; the first holds opening and cuts too.
     """
 
     received: Mapping[str, int]
     sent: Mapping[str, int]
     rounds: int
+    until_tree: tuple[int, ...]
 
     @property
     def total(self) -> int:
@@ -198,7 +200,7 @@ def pooled_reference(frame: pd.DataFrame, cuts: Cuts, job: HorizontalXgboost) ->
     records = Records.from_frame(frame, cuts.schema)
     development, held_out = records.hold_out(job.validation_fraction, job.validation_seed)
     watched = (held_out.matrix, held_out.labels) if job.early_stopping_rounds is not None else None
-    kw = {'watched': watched} if watched else {}
+    kw = {"watched": watched} if watched else {}
     return train_pooled(development.matrix, development.labels, development.weights, cuts, job, **kw)
 
 
@@ -209,6 +211,7 @@ class _Ledger:
         self._received: dict[str, int] = {}
         self._sent: dict[str, int] = {}
         self._rounds = 0
+        self._until_tree: list[int] = []
         self._started = time.perf_counter()
         self._proven = self._finished = self._started
 
@@ -219,13 +222,15 @@ class _Ledger:
                 for total, part in ((self._received, received), (self._sent, sent)):
                     for bank, size in part.items():
                         total[bank] = total.get(bank, 0) + size
+            case events.ProgressMade():
+                self._until_tree.append(self.traffic().total)
             case events.ProtectionProven():
                 self._proven = time.perf_counter()
             case events.RunFinished():
                 self._finished = time.perf_counter()
 
     def traffic(self) -> Traffic:
-        return Traffic(self._received, self._sent, self._rounds)
+        return Traffic(dict(self._received), dict(self._sent), self._rounds, tuple(self._until_tree))
 
     def timings(self) -> dict[str, float]:
         return {

@@ -61,7 +61,7 @@ def run_demo(settings: Settings, console: Console) -> None:
     console.print(f"[bold]riskfed demo[/]: {len(consortium.banks)} banks, {_rows(consortium)} real loan records")
     with LoopbackStack(settings.folder) as stack:
         tracking_uri = _start_servers(stack, consortium, console)
-        outcome = _train(stack, consortium, settings, tracking_uri, console)
+        outcome = _train(stack, settings, tracking_uri, console)
         api = stack.start_scoring_api(tracking_uri, MODEL)
         applicant = an_applicant(consortium.banks, consortium.schema, settings.job)
         score = _score(api, applicant)
@@ -94,9 +94,7 @@ def _start_servers(stack: LoopbackStack, consortium: Consortium, console: Consol
     return tracking_uri
 
 
-def _train(
-    stack: LoopbackStack, consortium: Consortium, settings: Settings, tracking_uri: str, console: Console
-) -> Outcome:
+def _train(stack: LoopbackStack, settings: Settings, tracking_uri: str, console: Console) -> Outcome:
     folder = settings.folder
     run_file = folder / "run.json"
     RunFile(

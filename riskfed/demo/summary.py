@@ -71,13 +71,17 @@ def show(report: Report, console: Console, *, kept: bool) -> None:
         f"{run.seconds:.0f} s training, {report.seconds:.0f} s in all; {report.bytes / 1e6:.1f} MB in {run.rounds} rounds; "
         f"{run.protection}, {run.transport} transport"
     )
-    console.print(f"applicant scored at {report.api}/v1/score: PD {report.score['pd']:.4f}, {report.score['score']} points")
+    console.print(
+        f"applicant scored at {report.api}/v1/score: PD {report.score['pd']:.4f}, {report.score['score']} points"
+    )
     console.print(f"model: {report.model_uri} (alias champion) in MLflow")
     if kept:
         console.print(f"MLflow: {report.tracking_uri}/#/experiments?workflowType=machine_learning")
         console.print(f"scoring API: {report.api}/docs")
     else:
-        console.print("to look around in MLflow and the API: [bold]make up[/] keeps all of it running, [bold]make down[/] stops it")
+        console.print(
+            "to look around in MLflow and the API: [bold]make up[/] keeps all of it running, [bold]make down[/] stops it"
+        )
 
 
 def write_summary(report: Report, path: Path) -> None:

@@ -40,7 +40,9 @@ def square(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_INCHES, _INCHES), dpi=_DOTS_PER_INCH, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
+        figure = Figure(
+            figsize=(_INCHES, _INCHES), dpi=_DOTS_PER_INCH, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
+        )
         FigureCanvasAgg(figure)
         axes = figure.subplots()
         axes.set_xlabel(x_label)

@@ -72,7 +72,7 @@ class PaillierProtection(StepwiseProtection):
         self._own_share: tuple[bytes, list[mpz]] | None = None
 
     def prepare(self) -> None:
-        """Make the tables for encryption now, instead of at the first `protect`: about a second."""
+        """Make the tables for encryption now, instead of at the first `protect`: a third of a second."""
         _ = self._private.obfuscators
 
     def _width(self, bound: int) -> int:

@@ -62,7 +62,7 @@ class PaillierKey(PaillierPrivateKey):  # type: ignore[misc]  # phe carries no t
 
     @cached_property
     def obfuscators(self) -> ObfuscatorTable:
-        """Tables for encryption, made at first use: about a second at 2048 bits."""
+        """Tables for encryption, made at first use."""
         return ObfuscatorTable((self.p, self.q), self.generators)
 
     def __repr__(self) -> str:

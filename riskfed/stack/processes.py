@@ -106,7 +106,7 @@ class Processes:
                 raise ConfigurationError(f"{child.name} was not ready within {timeout:g} s:\n{child.tail()}")
             time.sleep(_POLL_SECONDS)
 
-    def stop(self, children: Sequence[Process] | None = None, *, timeout: float = 15.0) -> None:
+    def stop(self, children: Sequence[Process] | None = None, *, timeout: float = 30.0) -> None:
         """Stop some children, or all, the latest first: SIGTERM, then SIGKILL for what is left of them and their descendants."""
         chosen = list(reversed(self._children if children is None else children))
         families = {child.popen.pid: _descendants(child.popen.pid) for child in chosen if child.running}
@@ -192,13 +192,20 @@ def _read_stat(pid: int) -> tuple[_Member, int] | None:
 
 
 def _reap(members: Sequence[_Member], timeout: float) -> None:
+    """Give processes `timeout` seconds to end by themselves, then kill what is left."""
+    if left := _outlasting(members, timeout):
+        for member in left:
+            _kill(member)
+        _outlasting(left, timeout)
+
+
+def _outlasting(members: Sequence[_Member], timeout: float) -> list[_Member]:
     deadline = time.monotonic() + timeout
     while left := [member for member in members if (row := _read_stat(member.pid)) is not None and row[0] == member]:
         if time.monotonic() > deadline:
-            for member in left:
-                _kill(member)
-            return
+            break
         time.sleep(_POLL_SECONDS)
+    return left
 
 
 def _kill(member: _Member) -> None:

@@ -24,6 +24,7 @@ from riskfed.tracking.verdict import booster_sha256, note
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
 
 
 def register(
@@ -54,14 +55,7 @@ def register(
     client = connect(tracking_uri)
     tags = {**facts, **{k: repr(v) for k, v in release.metrics.items()}, "booster_sha256": booster_sha256(release)}
     with registry_errors(f"model {name} could not be registered"):
-        run = client.get_run(run_id)
-        model = client.create_logged_model(
-            run.info.experiment_id, name="model", source_run_id=run_id, params=run.data.params, model_type="classifier"
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            _save(release, Path(folder), model.model_id, run_id)
-            client.log_model_artifacts(model.model_id, f"{folder}/model")
-        client.finalize_logged_model(model.model_id, "READY")
+        model = _log_model(client, release, run_id)
         _show_figures(client, release, run_id, model.model_id)
         _create_registered_model(client, name)
         version = client.create_model_version(
@@ -74,6 +68,18 @@ def register(
             model_id=model.model_id,
         )
     return str(version.version)
+
+
+def _log_model(client: MlflowClient, release: ModelRelease, run_id: str) -> LoggedModel:
+    """Upload the model as an output of the run, in the run's experiment."""
+    run = client.get_run(run_id)
+    model = client.create_logged_model(
+        run.info.experiment_id, name="model", source_run_id=run_id, params=run.data.params, model_type="classifier"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        _save(release, Path(folder), model.model_id, run_id)
+        client.log_model_artifacts(model.model_id, f"{folder}/model")
+    return client.finalize_logged_model(model.model_id, "READY")
 
 
 def _save(release: ModelRelease, folder: Path, model_id: str, run_id: str) -> None:

@@ -99,8 +99,8 @@ def parse_booster(model: bytes) -> ParsedBooster:
     """Read a binary:logistic Booster as `booster_json` or ``Booster.save_raw("json")`` wrote it.
 
     Raises:
-        RegistryError: not such a file, or a kind of model that federated training does not give (another objective or
-            booster, several classes, parallel trees, categorical splits), or trees that are not trees.
+        RegistryError: not such a file; a kind of model that federated training does not give (another objective or
+            booster, several classes, parallel trees, categorical splits, pruned nodes), or trees that are not trees.
     """
     try:
         learner = json.loads(model)["learner"]
@@ -143,6 +143,7 @@ def _parse_tree(fields: dict[str, Any], n_features: int) -> Tree:
         sum_hessian=np.array(fields["sum_hessian"], dtype=np.float32),
     )
     _expect("num_nodes", int(fields["tree_param"]["num_nodes"]), tree.n_nodes)
+    _expect("num_deleted (nodes that were pruned)", int(fields["tree_param"]["num_deleted"]), 0)
     if any(fields["split_type"]) or len(fields["categories"]):
         raise RegistryError("the Booster has categorical splits; expected numeric ones only")
     columns = [getattr(tree, name) for name in Tree.__dataclass_fields__ if name != "split_bins"]

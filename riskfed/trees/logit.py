@@ -6,6 +6,7 @@ import ctypes
 import math
 import os
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +16,22 @@ from riskfed.errors import JobError
 _ONE = np.float32(1)
 
 
-def _platform_logf() -> Callable[[float], float]:
-    """The C library's logf, which XGBoost calls. It is not correctly rounded, so log() rounded to float32 can differ."""
+def _c_library(name: str, otherwise: Callable[[float], float]) -> Callable[[float], float]:
+    """A float32 function of the C library, which is what XGBoost calls. Such functions are not correctly rounded."""
     try:
-        logf = ctypes.CDLL("ucrtbase" if os.name == "nt" else None).logf
+        function = getattr(ctypes.CDLL("ucrtbase" if os.name == "nt" else None), name)
     except (OSError, AttributeError):
-        return math.log
-    logf.restype, logf.argtypes = ctypes.c_float, [ctypes.c_float]
-    return logf
+        return otherwise
+    function.restype, function.argtypes = ctypes.c_float, [ctypes.c_float]
+    return cast("Callable[[float], float]", function)
 
 
-_logf = _platform_logf()
+_logf = _c_library("logf", math.log)
+_expf = _c_library("expf", math.exp)
+
+# expf lies within this many ULP of the exact value (0.502 in glibc), so it can only differ from the correctly rounded value
+# where the exact one is this near to the middle between two float32.
+_EXPF_ERROR = 0.51
 
 
 def margin_of(base_score: float) -> np.float32:
@@ -41,13 +47,17 @@ def margin_of(base_score: float) -> np.float32:
 
 
 def sigmoid(margins: NDArray[np.float32]) -> NDArray[np.float32]:
-    """PD of float32 margins, any shape, as float32: XGBoost's own value or a neighbour of it (1 ULP).
+    """PD of float32 margins, any shape, as float32: to the last bit what XGBoost predicts on this machine."""
+    return np.asarray(_ONE / (_exp(np.minimum(-margins, np.float32(88.7))) + _ONE))
 
-    XGBoost takes the C library's expf; here exp() is computed in double and rounded, which differs from expf in about one
-    value of a thousand.
-    """
-    exponent = np.minimum(-margins, np.float32(88.7))
-    return np.asarray(_ONE / (np.exp(exponent, dtype=np.float64).astype(np.float32) + _ONE))
+
+def _exp(exponents: NDArray[np.float32]) -> NDArray[np.float32]:
+    """expf of the C library, mostly without calling it: exp in double, rounded, except where that leaves a doubt."""
+    exact = np.exp(exponents, dtype=np.float64)
+    rounded = exact.astype(np.float32)
+    doubtful = np.abs(exact - rounded) > (1 - _EXPF_ERROR) * np.spacing(rounded)
+    rounded[doubtful] = [_expf(exponent) for exponent in exponents[doubtful].tolist()]
+    return rounded
 
 
 def estimate_base_score(
@@ -56,7 +66,9 @@ def estimate_base_score(
     """The prior PD that XGBoost 3.2 takes when none is given.
 
     With ``scale_pos_weight`` 1 that is the weighted default rate. With another factor it is the PD after one Newton step from
-    margin 0 on the scaled weights, which is near the scaled default rate but not equal to it.
+    margin 0 on the scaled weights, which is near the scaled default rate but not equal to it. The result is XGBoost's own to
+    the last bit, except for the factor together with sample weights: XGBoost rounds each product to float32 before it adds
+    them up, which this sum of sums cannot follow, and which moves the result by 1 ULP now and then.
 
     Args:
         weight_of_defaults, weight_of_repaid: sums of the sample weights, without ``scale_pos_weight``.

@@ -68,7 +68,7 @@ class Predictor:
         return margins
 
     def pd(self, matrix: ArrayLike) -> NDArray[np.float32]:
-        """(n,) float32 PD of records: xgboost's ``predict`` or its neighbour (1 ULP); see `logit.sigmoid` and `margins`."""
+        """(n,) float32 PD of records, as xgboost's ``predict`` gives, bit for bit. Arguments and errors as in `margins`."""
         return sigmoid(self.margins(matrix))
 
     def _sum_leaves(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:

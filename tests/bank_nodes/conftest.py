@@ -28,7 +28,7 @@ class Trained:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     folder = tmp_path_factory.mktemp("trio")
     frames = {bank: loans(seed) for seed, bank in enumerate(BANKS)}
-    configs = make_consortium(folder, frames)
+    configs = make_consortium(folder, frames, policies={"birch": "min_rows = 50\nshow_own_metrics = true"})
     with ExitStack() as stack:
         vaults = {bank: stack.enter_context(VaultProcess(config)) for bank, config in configs.items()}
         release = train_over_sockets(vaults, plan_for("first"))

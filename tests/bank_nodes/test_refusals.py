@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bank_nodes.config import load_config
+from bank_nodes.holdings import Holdings
+from bank_nodes.log import VaultLog, read_log
+from bank_nodes.policy import Policy
+from bank_nodes.run_service import RunService
+from bank_nodes.vault import make_service
 from riskfed.jobs import HorizontalXgboost
 from riskfed.schema import Schema
 from tests.bank_nodes.banks import (
@@ -78,51 +84,91 @@ WRONG = {
 }
 
 
-@pytest.fixture(scope="module")
-def unfit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, VaultProcess]]:
-    """A vault process for each kind of wrong records, started together."""
-    with ExitStack() as stack:
-        vaults = {}
-        for number, (name, (frame, kind, _)) in enumerate(WRONG.items()):
-            frames = {bank: frame if bank == "ash" else loans(9) for bank in BANKS}
-            configs = make_consortium(tmp_path_factory.mktemp(f"w{number}"), frames, kind=kind)
-            vaults[name] = stack.enter_context(VaultProcess(configs["ash"]))
-        yield vaults
+def unfit_bank(folder: Path, name: str) -> Path:
+    frame, kind, _ = WRONG[name]
+    return make_consortium(folder, {bank: frame if bank == "ash" else loans(9) for bank in BANKS}, kind=kind)["ash"]
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_unfit_records_are_refused_before_anything_leaves(unfit: dict[str, VaultProcess], name: str) -> None:
-    vault, plan = unfit[name], plan_for("run")
-    reason = reason_in(vault.ask(label_of(plan), plan_batch(plan)))
+def check_refusal(name: str, reason: str, stderr: str, log: Path) -> None:
     assert WRONG[name][2] in reason
-    told = reason + vault.stderr() + vault.log_path.read_text()
+    told = reason + stderr + log.read_text()
     assert TEXT not in told
     assert "98765" not in told
-    assert [event["event"] for event in vault.events()] == ["refused", "left"]
-    (left,) = vault.events("left")
+    refused, left = read_log(log)
+    assert (refused["event"], left["event"]) == ("refused", "left")
     assert (left["frame"], left["bytes"]) == ("FAILED", len(reason.encode()))
 
 
+@pytest.mark.parametrize("name", WRONG)
+def test_unfit_records_are_refused_before_anything_leaves(
+    tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config, plan = load_config(unfit_bank(tmp_path, name)), plan_for("run")
+    with VaultLog(config.vault.log) as log:
+        reason = reason_in(make_service(config, log).handle(label_of(plan), plan_batch(plan)))
+    captured = capfd.readouterr()
+    check_refusal(name, reason, captured.out + captured.err, config.vault.log)
+
+
+def test_a_vault_with_unfit_records_starts_and_tells_every_run_why(tmp_path: Path) -> None:
+    plan = plan_for("run")
+    with VaultProcess(unfit_bank(tmp_path, "text in a csv")) as vault:
+        reason = reason_in(vault.ask(label_of(plan), plan_batch(plan)))
+        check_refusal("text in a csv", reason, vault.stderr(), vault.log_path)
+    assert "wrong type" in vault.stderr()
+
+
+def test_what_is_wrong_with_a_banks_own_files_stays_in_the_bank(tmp_path: Path) -> None:
+    config, plan = load_config(unfit_bank(tmp_path, "no default")), plan_for("run")
+    config.data.path.unlink()
+    with VaultLog(config.vault.log) as log:
+        reason = reason_in(make_service(config, log).handle(label_of(plan), plan_batch(plan)))
+    assert "bank ash cannot take part: it could not load its records" in reason
+    assert str(tmp_path) not in reason
+
+
+def test_an_unforeseen_error_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, plan = load_config(unfit_bank(tmp_path, "no default")), plan_for("run")
+
+    def burst(*_: object) -> None:
+        raise ValueError(f"cannot convert {TEXT}")
+
+    with VaultLog(config.vault.log) as log:
+        service = make_service(config, log)
+        monkeypatch.setattr(Policy, "check", burst)
+        reason = reason_in(service.handle(label_of(plan), plan_batch(plan)))
+    assert reason == "internal error in the vault of ash; see its log"
+    assert TEXT not in config.vault.log.read_text()
+
+
+@dataclass
+class Ready:
+    """A vault that could take part, in this process."""
+
+    service: RunService
+    log: Path
+
+    def refusal(self, label: str, batch: bytes) -> str:
+        """The reason, after a check that it is all that has left."""
+        before = len(list(read_log(self.log)))
+        reason = reason_in(self.service.handle(label, batch))
+        events = [(e["event"], e.get("frame")) for e in list(read_log(self.log))[before:]]
+        assert events == [("refused", None), ("left", "FAILED")]
+        return reason
+
+
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultProcess]:
-    """One vault that could take part."""
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ready]:
     configs = make_consortium(tmp_path_factory.mktemp("ready"), {bank: loans(1) for bank in BANKS})
-    with VaultProcess(configs["ash"]) as vault:
-        yield vault
+    config = load_config(configs["ash"])
+    with VaultLog(config.vault.log) as log:
+        yield Ready(make_service(config, log), config.vault.log)
 
 
-def refusal(vault: VaultProcess, label: str, batch: bytes) -> str:
-    """The reason, after a check that it is all that has left."""
-    before = len(vault.events()) if vault.log_path.exists() else 0
-    reason = reason_in(vault.ask(label, batch))
-    assert [(e["event"], e.get("frame")) for e in vault.events()[before:]] == [("refused", None), ("left", "FAILED")]
-    return reason
-
-
-def test_another_schema_is_refused_with_both_fingerprints(ready: VaultProcess) -> None:
+def test_another_schema_is_refused_with_both_fingerprints(ready: Ready) -> None:
     other = Schema(**{**SCHEMA.model_dump(), "version": "8"})
     plan = plan_for("run", schema_fingerprint=other.fingerprint)
-    reason = refusal(ready, label_of(plan), plan_batch(plan))
+    reason = ready.refusal(label_of(plan), plan_batch(plan))
     assert "version 7" in reason
     assert SCHEMA.fingerprint[:16] in reason
     assert other.fingerprint[:16] in reason
@@ -138,30 +184,15 @@ def test_another_schema_is_refused_with_both_fingerprints(ready: VaultProcess) -
         (plan_for("run", roster=("ash", "birch", "dogwood")), "no public key of dogwood"),
     ],
 )
-def test_an_unwanted_plan_is_refused(ready: VaultProcess, plan: Any, rule: str) -> None:
-    assert rule in refusal(ready, label_of(plan), plan_batch(plan))
+def test_an_unwanted_plan_is_refused(ready: Ready, plan: Any, rule: str) -> None:
+    assert rule in ready.refusal(label_of(plan), plan_batch(plan))
 
 
-def test_a_plan_under_another_label_is_refused(ready: VaultProcess) -> None:
-    assert "its plan for run/1" in refusal(ready, "run/2", plan_batch(plan_for("run")))
-
-
-def test_own_metrics_leave_only_where_the_policy_says_so(tmp_path: Path) -> None:
-    from tests.bank_nodes.banks import train_over_sockets
-
-    frames = {bank: loans(seed) for seed, bank in enumerate(BANKS)}
-    configs = make_consortium(tmp_path, frames, policies={"birch": "min_rows = 50\nshow_own_metrics = true"})
-    with ExitStack() as stack:
-        vaults = {bank: stack.enter_context(VaultProcess(config)) for bank, config in configs.items()}
-        train_over_sockets(vaults, plan_for("run"))
-        shown = {bank: any(e["frame"] == "OWN_METRICS" for e in v.events("left")) for bank, v in vaults.items()}
-    assert shown == {"ash": False, "birch": True, "cedar": False}
+def test_a_plan_under_another_label_is_refused(ready: Ready) -> None:
+    assert "its plan for run/1" in ready.refusal("run/2", plan_batch(plan_for("run")))
 
 
 def test_values_that_are_missing_in_the_extract_are_still_missing_in_the_vault(tmp_path: Path) -> None:
-    from bank_nodes.config import load_config
-    from bank_nodes.holdings import Holdings
-
     frame = loans(3)
     configs = make_consortium(tmp_path, {bank: frame for bank in BANKS}, kind="csv")
     records = Holdings.load(load_config(configs["ash"])).records

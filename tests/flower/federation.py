@@ -145,8 +145,8 @@ def vaults() -> Iterator[dict[str, PartyVault]]:
         shutil.rmtree(folder)
 
 
-def context_for(vault: PartyVault, **node_config: Any) -> Context:
-    return Context(1, NODES[vault.bank], {"vault": str(vault.path), **node_config}, RecordDict(), {})
+def context_for(vault: PartyVault, node_config: dict[str, Any] | None = None) -> Context:
+    return Context(1, NODES[vault.bank], {"vault": str(vault.path)} | (node_config or {}), RecordDict(), {})
 
 
 class InProcessGrid(Grid):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.flower.federation import NODES, PartyVault, context_for, schema, vaul
 from tests.helpers import plan_for
 
 SECRET = "salary 48211"
+"""Stands for a record's value."""
 WAITS = {"round_timeout": 5.0, "connect_timeout": 5.0}
 
 
@@ -96,7 +98,9 @@ def test_a_node_without_a_vault_says_so(ash: PartyVault) -> None:
 
 
 def test_an_unreachable_vault_gives_no_path_away(ash: PartyVault) -> None:
-    reply = _call(ash, encode(_plan(), run="test/1", **WAITS), context=context_for(ash, vault="/srv/bank/secret.sock"))
+    reply = _call(
+        ash, encode(_plan(), run="test/1", **WAITS), context=context_for(ash, {"vault": "/srv/bank/secret.sock"})
+    )
     assert "the vault does not answer" in (reply.error.reason or "")
     assert "secret" not in (reply.error.reason or "")
 
@@ -115,8 +119,6 @@ def test_the_vault_hears_nothing_until_the_server_has_let_the_courier_in(ash: Pa
 
 
 def test_a_session_that_breaks_makes_the_vault_drop_the_run(ash: PartyVault) -> None:
-    import threading
-
     server = SessionServer({"ash": NODES["ash"]}).__enter__()
     replies: list[Message] = []
     content = encode(b"", run="test/1", **WAITS, **_invitation(server))
@@ -131,8 +133,6 @@ def test_a_session_that_breaks_makes_the_vault_drop_the_run(ash: PartyVault) -> 
 
 
 def test_the_reply_of_a_session_holds_counts_only(ash: PartyVault) -> None:
-    import threading
-
     with SessionServer({"ash": NODES["ash"]}) as server:
         replies: list[Message] = []
         content = encode(b"", run="test/1", **WAITS, **_invitation(server))

@@ -64,6 +64,8 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
                 if httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200:
                     break
             time.sleep(0.2)
+        else:
+            pytest.fail("the MLflow server did not start")
         yield f"http://127.0.0.1:{port}", folder, server
 
 

@@ -29,7 +29,13 @@ class Data(NamedTuple):
 def classification(rows: int, features: int = 8, *, missing: float = 0.0, seed: int = 0) -> Data:
     """scikit-learn's classification problem with unit weights and a share of missing values."""
     matrix, labels = make_classification(
-        rows, features, n_informative=max(2, features // 2), n_redundant=1, weights=[0.7], flip_y=0.05, random_state=seed
+        rows,
+        features,
+        n_informative=max(2, features // 2),
+        n_redundant=1,
+        weights=[0.7],
+        flip_y=0.05,
+        random_state=seed,
     )
     matrix = matrix.astype(np.float32)
     matrix[np.random.default_rng(seed).random(matrix.shape) < missing] = np.nan
@@ -55,13 +61,18 @@ def base_score(data: Data, job: HorizontalXgboost) -> float:
     if job.base_score is not None:
         return job.base_score
     weights = data.weights.astype(np.float64)
-    return float(estimate_base_score(weights[data.labels == 1].sum(), weights[data.labels == 0].sum(), job.scale_pos_weight))
+    return float(
+        estimate_base_score(weights[data.labels == 1].sum(), weights[data.labels == 0].sum(), job.scale_pos_weight)
+    )
 
 
 def growers(parts: Sequence[Data], cuts: Cuts, job: HorizontalXgboost, **options: Any) -> list[Grower]:
     """One grower for each party."""
     pooled = Data(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    options = {"total_weight": float(pooled.weights.sum(dtype=np.float64)), "base_score": base_score(pooled, job)} | options
+    options = {
+        "total_weight": float(pooled.weights.sum(dtype=np.float64)),
+        "base_score": base_score(pooled, job),
+    } | options
     return [Grower(cuts.bin(part.matrix), part.labels, part.weights, cuts, job, **options) for part in parts]
 
 

@@ -1,0 +1,87 @@
+"""Scoring with the bank's own model: what xgboost gives, without it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+
+from bank_nodes.config import NodeConfig, load_config
+from bank_nodes.score import score_file
+from riskfed.errors import ConfigurationError, ContractError
+from riskfed.scorecard.points import ScoreScale
+from tests.bank_nodes.banks import SCHEMA, loans
+from tests.bank_nodes.conftest import Trained
+
+
+@pytest.fixture
+def bank(trained: Trained) -> NodeConfig:
+    return load_config(trained.configs["birch"])
+
+
+@pytest.fixture
+def applicants() -> pd.DataFrame:
+    return loans(77, rows=300).drop(columns="default")
+
+
+@pytest.mark.parametrize(("source", "target"), [("csv", "parquet"), ("parquet", "csv")])
+def test_scores_are_xgboosts(
+    bank: NodeConfig, trained: Trained, applicants: pd.DataFrame, tmp_path: Path, source: str, target: str
+) -> None:
+    given, wanted = tmp_path / f"new.{source}", tmp_path / f"scores.{target}"
+    applicants.to_csv(given, index=False) if source == "csv" else applicants.to_parquet(given)
+    assert score_file(bank, given, wanted).rows == 300
+    scores = pd.read_csv(wanted) if target == "csv" else pd.read_parquet(wanted)
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(trained.release.booster))
+    matrix = xgboost.DMatrix(SCHEMA.encode(applicants), feature_names=list(SCHEMA.columns))
+    assert scores.columns.tolist() == ["id", "pd", "points"]
+    assert scores["id"].tolist() == applicants["id"].tolist()
+    assert np.allclose(scores["pd"], booster.predict(matrix), rtol=2e-7, atol=0)
+    margins = booster.predict(matrix, output_margin=True)
+    assert np.array_equal(scores["points"], ScoreScale().points_of_log_odds(margins))
+
+
+def test_applicants_without_an_id(bank: NodeConfig, applicants: pd.DataFrame, tmp_path: Path) -> None:
+    applicants.drop(columns="id").to_csv(tmp_path / "new.csv", index=False)
+    score_file(bank, tmp_path / "new.csv", tmp_path / "scores.csv", "first")
+    assert pd.read_csv(tmp_path / "scores.csv").columns.tolist() == ["pd", "points"]
+
+
+def test_applicants_that_do_not_meet_the_schema_are_not_scored(
+    bank: NodeConfig, applicants: pd.DataFrame, tmp_path: Path
+) -> None:
+    applicants.assign(amount=987_654).to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(ContractError, match="above the schema's maximum 50000: column amount, 300 rows") as caught:
+        score_file(bank, tmp_path / "new.csv", tmp_path / "scores.csv")
+    assert "987" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv"]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "model", "reason"),
+    [
+        ("absent.csv", "scores.csv", None, "cannot read"),
+        ("new.csv", "scores.xlsx", None, "suffix tells neither"),
+        ("new.csv", "no/folder/scores.csv", None, "cannot write"),
+        ("new.csv", "scores.csv", "other", "no model of run other"),
+        ("new.csv", "scores.csv", "../first", "cannot be stored"),
+    ],
+)
+def test_files_that_do_not_work(
+    bank: NodeConfig, applicants: pd.DataFrame, tmp_path: Path, given: str, wanted: str, model: str | None, reason: str
+) -> None:
+    applicants.to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(ConfigurationError, match=reason):
+        score_file(bank, tmp_path / given, tmp_path / wanted, model)
+
+
+def test_scoring_imports_neither_xgboost_nor_flower_nor_mlflow() -> None:
+    code = "import sys, bank_nodes.score, bank_nodes.vault; print({'xgboost', 'flwr', 'mlflow', 'sklearn'} & set(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert told.stdout.strip() == "set()"
