@@ -6,6 +6,7 @@ pyarrow's own messages quote what they stumble over, so none of them is passed o
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 from collections.abc import Iterable
@@ -184,6 +185,8 @@ def _numbers(column: pa.ChunkedArray, *, from_text: bool) -> tuple[pa.ChunkedArr
 
 
 def _parsed(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, int]:
+    with contextlib.suppress(pa.ArrowInvalid):
+        return pc.cast(column, pa.float64()), 0  # the usual case: no copy of the text is made
     text = pc.utf8_lower(pc.utf8_trim_whitespace(column))
     text = pc.if_else(pc.is_in(text, value_set=_MISSING_NUMBER), pa.scalar(None, pa.string()), text)
     is_number = pc.match_substring_regex(text, _NUMBER)

@@ -78,6 +78,9 @@ class VaultLog:
             event: what happened.
             durable: return only once the log is on the disk.
             **fields: JSON values; names must not be those of the chain.
+
+        Raises:
+            OSError: the line could not be written; what it was to announce must not leave.
         """
         with self._lock:
             entry = {
@@ -88,7 +91,7 @@ class VaultLog:
                 "previous": self.head.hash,
             }
             own = _hash(entry)
-            _write_all(self._descriptor, (_canonical({**entry, "hash": own}) + "\n").encode())
+            _append(self._descriptor, (_canonical({**entry, "hash": own}) + "\n").encode())
             self.head = Head(self.head.lines + 1, own)
             self._note(entry)
             if durable:
@@ -200,9 +203,15 @@ def _cut_torn_line(path: Path) -> int:
     return torn
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+def _append(descriptor: int, line: bytes) -> None:
+    """Append a whole line or nothing: half a line, where the disk is full, would break the chain for all that follow."""
+    before = os.fstat(descriptor).st_size
+    try:
+        while line:
+            line = line[os.write(descriptor, line) :]
+    except OSError:
+        os.ftruncate(descriptor, before)
+        raise
 
 
 def _canonical(entry: dict[str, Any]) -> str:

@@ -25,16 +25,8 @@ from riskfed.errors import ConfigurationError
 
 _POLL_SECONDS: Final = 0.2
 _PASSED_ON: Final = (
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "LANG",
-    "TMPDIR",
-    "TZ",
-    "VIRTUAL_ENV",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "TZ", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"),
 )
 _PASSED_ON_PREFIXES: Final = ("LC_", "PYTHON", "FLWR_")
 
@@ -100,7 +92,7 @@ def courier_command(config: NodeConfig) -> list[str]:
 
 
 def courier_environment(config: NodeConfig) -> dict[str, str]:
-    """A short list of variables that the SuperNode needs; nothing that starts with RISKFED_NODE__, and no credential."""
+    """A short list of variables that the SuperNode needs; nothing that starts with RISKFED_NODE__, and no credential but a proxy's."""
     passed = {
         name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }

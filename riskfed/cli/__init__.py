@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from riskfed.cli import node
+from riskfed.cli import demo, node, serve
 from riskfed.errors import ConfigurationError, ContractError, PolicyError, RiskfedError
 
 _EXIT_CODES: tuple[tuple[type[RiskfedError], int], ...] = (
@@ -49,8 +49,5 @@ app = typer.Typer(
     help="Banks train one default-prediction model together; no loan record leaves any of them.",
 )
 app.add_typer(node.app, name="node")
-
-
-@app.callback()
-def _root() -> None:
-    """Keeps the groups apart even while there is only one."""
+for command in (serve.serve, demo.demo, demo.up, demo.down):
+    app.command()(command)

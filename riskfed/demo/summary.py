@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from riskfed.demo.comparison import Comparison
+from riskfed.demo.comparison import Comparison, Figures
 from riskfed.flower.outcome import Outcome
 
 
@@ -52,11 +52,14 @@ class Report:
 def show(report: Report, console: Console, *, kept: bool) -> None:
     """Print the table and where to look."""
     found = report.comparison
-    table = Table(title="Held-out fifth of the applicants", title_justify="left")
-    for heading in ("model", "AUC, all", "KS, all", "AUC, own applicants: alone", "federated"):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
-    table.add_row("federated (5 banks, encrypted)", *_figures(found.federated), "", "", style="bold green")
-    table.add_row("pooled xgboost (all records)", *_figures(found.pooled), "", "", end_section=True)
+    table = Table(
+        title="AUC and KS on the held-out fifth of all applicants; at the right, AUC on each bank's own",
+        title_justify="left",
+    )
+    for heading in ("model", "AUC", "KS", "own: alone", "own: federated"):
+        table.add_column(heading, justify="left" if heading == "model" else "right", no_wrap=True)
+    table.add_row("federated, encrypted", *_figures(found.federated), "", "", style="bold green")
+    table.add_row("pooled xgboost", *_figures(found.pooled), "", "", end_section=True)
     for bank, figures in found.alone.items():
         own, common = found.own_rows[bank]
         table.add_row(f"{bank} alone", *_figures(figures), f"{own.auc:.4f}", f"{common.auc:.4f}")
@@ -112,5 +115,5 @@ def write_summary(report: Report, path: Path) -> None:
     path.write_text(json.dumps(fields, indent=2) + "\n")
 
 
-def _figures(figures: Any) -> tuple[str, str]:
+def _figures(figures: Figures) -> tuple[str, str]:
     return f"{figures.auc:.6f}", f"{figures.ks:.4f}"

@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from riskfed.errors import ConfigurationError, RegistryError, RiskfedError
+from riskfed.errors import RegistryError, RiskfedError
+from riskfed.scorecard.points import ScoreScale
 from riskfed.serving.applicant import ApplicantForm
 from riskfed.serving.registry_client import ModelFiles
 from riskfed.trees.booster_json import parse_booster
 from riskfed.trees.logit import sigmoid
 from riskfed.trees.predictor import Predictor
-
-
-@dataclass(frozen=True, slots=True)
-class PointsScale:
-    """Points = offset - (pdo / ln 2) logit(PD), where offset = base - (pdo / ln 2) ln(odds); Siddiqi, Credit Risk Scorecards.
-
-    Attributes:
-        base: points at `odds`.
-        odds: goods to bads at `base`.
-        pdo: points that double the odds.
-        minimum, maximum: points are rounded to an integer (half to even) and clipped to this range.
-    """
-
-    base: float = 600.0
-    odds: float = 50.0
-    pdo: float = 20.0
-    minimum: int = 300
-    maximum: int = 850
-
-    def __post_init__(self) -> None:
-        if not (self.odds > 0 and self.pdo > 0 and self.minimum < self.maximum):
-            raise ConfigurationError(
-                "points need odds and pdo above 0, and a minimum below the maximum; correct the scale"
-            )
-
-    def points(self, log_odds: float) -> int:
-        """Points of an applicant whose logit(PD), the log-odds of default, is `log_odds`."""
-        factor = self.pdo / math.log(2)
-        exact = self.base - factor * math.log(self.odds) - factor * log_odds
-        return round(min(max(exact, self.minimum), self.maximum))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +32,11 @@ class ScoringEngine:
         RegistryError: the files are no model, or the model and its schema do not belong together.
     """
 
-    def __init__(self, files: ModelFiles, scale: PointsScale | None = None) -> None:
+    def __init__(self, files: ModelFiles, scale: ScoreScale | None = None) -> None:
         self.model = files.reference
         self.sha256 = files.sha256
         self.form = ApplicantForm(files.schema)
-        self.scale = scale or PointsScale()
+        self.scale = scale or ScoreScale()
         try:
             trees, base_score, columns = parse_booster(files.booster)
             self._predictor = Predictor(trees, base_score)
@@ -105,4 +75,4 @@ class ScoringEngine:
     def _score_row(self, row: np.ndarray) -> Score:
         # The margin is logit(PD) before rounding to a PD: it keeps the points exact where the PD rounds to 0 or 1.
         margins = self._predictor.margins(row)
-        return Score(float(sigmoid(margins)[0]), self.scale.points(float(margins[0])))
+        return Score(float(sigmoid(margins)[0]), int(self.scale.points_of_log_odds(margins)[0]))

@@ -6,7 +6,8 @@ import asyncio
 import logging
 
 from riskfed.errors import RiskfedError
-from riskfed.serving.engine import PointsScale, ScoringEngine
+from riskfed.scorecard.points import ScoreScale
+from riskfed.serving.engine import ScoringEngine
 from riskfed.serving.registry_client import ModelSource
 
 _log = logging.getLogger("riskfed.serving")
@@ -19,7 +20,7 @@ class LiveModel:
         engine: the engine in use; None before the first refresh. Read it once per request: it may be another one the next time.
     """
 
-    def __init__(self, source: ModelSource, scale: PointsScale | None = None) -> None:
+    def __init__(self, source: ModelSource, scale: ScoreScale | None = None) -> None:
         self.engine: ScoringEngine | None = None
         self._source = source
         self._scale = scale

@@ -163,6 +163,14 @@ class LoopbackStack:
         self._processes.wait_until(server, lambda: _healthy(f"http://127.0.0.1:{port}/health"), timeout=120)
         return f"http://127.0.0.1:{port}"
 
+    def start_scoring_api(self, tracking_uri: str, model: str) -> str:
+        """Start ``riskfed serve`` for the champion of a registered model; returns its address."""
+        port = free_port()
+        where = ("--tracking-uri", tracking_uri, "--model", model, "--port", str(port))
+        server = self._start("scoring-api", [_tool("riskfed"), "serve", *where])
+        self._processes.wait_until(server, lambda: _healthy(f"http://127.0.0.1:{port}/readyz"), timeout=60)
+        return f"http://127.0.0.1:{port}"
+
     def run(
         self, run_file: Path, *, progress: Callable[[Mapping[str, Any]], None] = lambda _: None, timeout: float = 3600.0
     ) -> Outcome:

@@ -114,7 +114,8 @@ def parse_booster(model: bytes) -> ParsedBooster:
         _expect("number of feature names", len(names), n_features)
         scores = np.atleast_1d(np.array(json.loads(parameters["base_score"]), dtype=np.float32))
         _expect("number of base scores", len(scores), 1)
-        trees = [_parse_tree(fields, n_features) for fields in gbtree["trees"]]
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused as such
+            trees = [_parse_tree(fields, n_features) for fields in gbtree["trees"]]
         _expect("num_trees", int(gbtree["gbtree_model_param"]["num_trees"]), len(trees))
     except (KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError) as error:
         raise RegistryError(

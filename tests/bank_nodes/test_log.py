@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import random
 from pathlib import Path
 
@@ -114,6 +116,24 @@ def test_a_broken_log_is_not_continued(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"bytes":10,', b'"bytes":11,'))
     with pytest.raises(ProtectionError, match="line 3: the line was changed"):
         VaultLog(path)
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+
+    def half(descriptor: int, data: bytes) -> int:
+        if len(data) < 60:
+            raise OSError(errno.ENOSPC, "no space left")
+        return write(descriptor, data[: len(data) // 2])
+
+    with VaultLog(tmp_path / "log") as log:
+        log.record("opened", run="r/1")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", half)
+            with pytest.raises(OSError, match="no space"):
+                log.record("left", run="r/1")
+        log.record("left", run="r/1")
+    assert verify_log(tmp_path / "log").lines == 2
 
 
 def test_two_vaults_cannot_write_one_log(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bank_nodes.config import load_config
 from bank_nodes.holdings import Holdings
@@ -18,6 +20,7 @@ from bank_nodes.policy import Policy
 from bank_nodes.run_service import RunService
 from bank_nodes.vault import make_service
 from riskfed.jobs import HorizontalXgboost
+from riskfed.protocols.frames import Frame, Kind, encode_batch
 from riskfed.schema import Schema
 from tests.bank_nodes.banks import (
     BANKS,
@@ -190,6 +193,32 @@ def test_an_unwanted_plan_is_refused(ready: Ready, plan: Any, rule: str) -> None
 
 def test_a_plan_under_another_label_is_refused(ready: Ready) -> None:
     assert "its plan for run/1" in ready.refusal("run/2", plan_batch(plan_for("run")))
+
+
+FRAMES = st.lists(
+    st.builds(Frame, st.sampled_from(Kind), st.integers(0, 2**32 - 1), st.binary(max_size=40)), min_size=1, max_size=3
+)
+
+
+@given(label=st.text(max_size=20), batch=st.one_of(st.binary(max_size=60), FRAMES.map(encode_batch)))
+def test_whatever_is_asked_of_a_vault_without_a_run_only_a_refusal_leaves(
+    ready: Ready, label: str, batch: bytes
+) -> None:
+    answer = ready.service.handle(label, batch)
+    assert answer == b"" or reason_in(answer)
+
+
+def test_nothing_leaves_that_cannot_be_logged(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    plan = plan_for("unlogged")
+    with monkeypatch.context() as patch:
+        patch.setattr(VaultLog, "record", full)
+        with pytest.raises(OSError, match="no space"):
+            ready.service.handle(label_of(plan), plan_batch(plan))
+    late = encode_batch([Frame(Kind.EXCHANGE, 0)])
+    assert "not open" in ready.refusal(label_of(plan), late)
 
 
 def test_values_that_are_missing_in_the_extract_are_still_missing_in_the_vault(tmp_path: Path) -> None:

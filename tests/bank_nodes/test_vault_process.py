@@ -9,7 +9,7 @@ import socket
 import stat
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +18,6 @@ import pytest
 from bank_nodes.config import load_config
 from bank_nodes.listener import Listener
 from bank_nodes.log import VaultLog
-from bank_nodes.run_service import RunService
 from bank_nodes.vault import make_service
 from riskfed.errors import ConfigurationError
 from riskfed.protocols.frames import Frame, Kind, decode_batch, encode_batch
@@ -33,6 +32,16 @@ from tests.bank_nodes.banks import (
     plan_for,
     reason_in,
 )
+
+
+class Nobody:
+    """A service for a socket that nobody connects to."""
+
+    def handle(self, label: str, batch: bytes, carrier: Hashable = None) -> bytes:
+        raise NotImplementedError
+
+    def disconnect(self, carrier: Hashable) -> None:
+        raise NotImplementedError
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +182,7 @@ def test_kill_9_leaves_nothing_broken(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="another vault"):
             VaultLog(vault.log_path)
         with pytest.raises(ConfigurationError, match="another process listens"):
-            Listener(vault.socket_path, RunService.__new__(RunService)).__enter__()
+            Listener(vault.socket_path, Nobody()).__enter__()
     assert vault.process.returncode == 0
     assert not vault.socket_path.exists()
     assert vault.events()[-1]["reason"] == "the vault was stopped"
@@ -188,7 +197,7 @@ def test_a_vault_whose_keys_are_not_the_consortiums_does_not_start(tmp_path: Pat
 
 
 def test_a_group_may_be_let_in(tmp_path: Path) -> None:
-    service = RunService.__new__(RunService)  # nobody connects
+    service = Nobody()
     group = grp.getgrgid(os.getgid()).gr_name
     with Listener(tmp_path / "v.sock", service, group=group):
         assert stat.S_IMODE((tmp_path / "v.sock").stat().st_mode) == 0o660
@@ -200,5 +209,5 @@ def test_a_group_may_be_let_in(tmp_path: Path) -> None:
 def test_a_file_in_the_sockets_place_is_not_removed(tmp_path: Path) -> None:
     (tmp_path / "v.sock").write_text("precious")
     with pytest.raises(ConfigurationError, match="is not a socket"):
-        Listener(tmp_path / "v.sock", RunService.__new__(RunService)).__enter__()
+        Listener(tmp_path / "v.sock", Nobody()).__enter__()
     assert (tmp_path / "v.sock").read_text() == "precious"

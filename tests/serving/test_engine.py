@@ -12,7 +12,8 @@ import xgboost
 from riskfed.errors import ConfigurationError, RegistryError
 from riskfed.protocols.release import ModelRelease
 from riskfed.schema import Feature, Schema
-from riskfed.serving.engine import PointsScale, ScoringEngine
+from riskfed.scorecard.points import ScoreScale
+from riskfed.serving.engine import ScoringEngine
 from riskfed.serving.registry_client import ModelFiles, ModelReference
 from tests.serving.models import SCHEMA, booster_of, loans, make_release
 
@@ -34,22 +35,7 @@ def test_pd_is_xgboosts() -> None:
     scores = [engine.score(applicant) for applicant in applicants]
     # Margins are equal to the last bit; the logistic function may round to the neighbouring float32.
     np.testing.assert_array_max_ulp(np.array([score.pd for score in scores], dtype=np.float32), expected, maxulp=1)
-    assert [score.points for score in scores] == [PointsScale().points(float(margin)) for margin in margins]
-
-
-def test_points_scale_known_answers() -> None:
-    scale = PointsScale()
-    at_fifty_to_one = -math.log(50)
-    assert scale.points(at_fifty_to_one) == 600
-    assert scale.points(at_fifty_to_one - math.log(2)) == 620
-    assert scale.points(at_fifty_to_one + math.log(2)) == 580
-    assert scale.points(-100.0) == 850
-    assert scale.points(100.0) == 300
-
-
-def test_a_scale_must_make_sense() -> None:
-    with pytest.raises(ConfigurationError, match="pdo"):
-        PointsScale(pdo=0)
+    assert [score.points for score in scores] == ScoreScale().points_of_log_odds(margins).tolist()
 
 
 def test_refuses_a_model_of_other_columns() -> None:

@@ -1,0 +1,51 @@
+"""``riskfed demo``, ``up`` and ``down``: the whole stack on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Folder = Annotated[Path, typer.Option(help="Everything is written below it; it is emptied first.")]
+Trees = Annotated[int, typer.Option(help="Trees to grow.")]
+Depth = Annotated[int, typer.Option(help="Levels of splits.")]
+Bins = Annotated[int, typer.Option(help="Most bins of a feature.")]
+Protection = Annotated[Literal["paillier", "masking"], typer.Option(help="How sums are protected.")]
+Transport = Annotated[Literal["session", "message"], typer.Option(help="How steps travel over Flower.")]
+
+
+def demo(
+    folder: Folder = Path("runs/demo"),
+    trees: Trees = 50,
+    depth: Depth = 4,
+    max_bin: Bins = 32,
+    protection: Protection = "paillier",
+    transport: Transport = "session",
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until interrupted.")] = False,
+) -> None:
+    """Five banks train one model on real records, encrypted, over a real Flower deployment."""
+    from rich.console import Console
+
+    from riskfed.demo.demo import Settings, run_demo
+    from riskfed.jobs import HorizontalXgboost
+
+    job = HorizontalXgboost(
+        n_estimators=trees, max_depth=depth, max_bin=max_bin, learning_rate=0.15, validation_fraction=0.2
+    )
+    settings = Settings(folder.resolve(), job, protection, transport=transport, keep=keep)
+    run_demo(settings, Console(soft_wrap=True))
+
+
+def up(folder: Folder = Path("runs/up"), trees: Trees = 50, protection: Protection = "paillier") -> None:
+    """Run the demo and keep its SuperLink, nodes, MLflow and scoring API running in the background."""
+    from riskfed.demo import background
+
+    background.start(folder.resolve(), ["--trees", str(trees), "--protection", protection])
+
+
+def down(folder: Folder = Path("runs/up")) -> None:
+    """Stop what ``riskfed up`` keeps running."""
+    from riskfed.demo import background
+
+    typer.echo("stopped" if background.stop(folder.resolve()) else "nothing is running")
