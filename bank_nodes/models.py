@@ -68,23 +68,11 @@ def store_release(folder: Path, plan: Plan, release: ModelRelease) -> Path:
     """
     check_run_name(plan.run)
     home = folder / plan.run
-    facts = {
-        "run": plan.run,
-        "attempt": plan.attempt,
-        "roster": list(plan.roster),
-        "protection": plan.protection,
-        "job": plan.job.model_dump(mode="json"),
-        "schema": release.schema.model_dump(mode="json"),
-        "schema_fingerprint": release.schema.fingerprint,
-        "metrics": dict(release.metrics),
-        "fixed_point_bits": release.fixed_point_bits,
-        "booster_sha256": hashlib.sha256(release.booster).hexdigest(),
-    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder))
         _write(draft / "booster.json", release.booster)
-        _write(draft / "release.json", json.dumps(facts, indent=1, sort_keys=True).encode())
+        _write(draft / "release.json", json.dumps(_facts(plan, release), indent=1, sort_keys=True).encode())
         if home.exists():
             # A vault that was killed between storing and logging; the run was done again as another attempt.
             shutil.rmtree(home)
@@ -135,6 +123,22 @@ def load_model(folder: Path, run: str | None = None) -> StoredModel:
             f"the files of model {name} in {folder} do not belong together; restore them from a backup"
         )
     return StoredModel(name, booster, sha256, schema)
+
+
+def _facts(plan: Plan, release: ModelRelease) -> dict[str, Any]:
+    """What release.json says."""
+    return {
+        "run": plan.run,
+        "attempt": plan.attempt,
+        "roster": list(plan.roster),
+        "protection": plan.protection,
+        "job": plan.job.model_dump(mode="json"),
+        "schema": release.schema.model_dump(mode="json"),
+        "schema_fingerprint": release.schema.fingerprint,
+        "metrics": dict(release.metrics),
+        "fixed_point_bits": release.fixed_point_bits,
+        "booster_sha256": hashlib.sha256(release.booster).hexdigest(),
+    }
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from riskfed.errors import ConfigurationError
 from riskfed.protocols import events
 from riskfed.protocols.events import Event, Listener
 
@@ -82,6 +83,7 @@ class ProgressFile:
     """
 
     def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", buffering=1)
 
     def __call__(self, event: Event) -> None:
@@ -96,19 +98,42 @@ class ReleaseFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._problem: OSError | None = None
 
     def __call__(self, event: Event) -> None:
         """Write on `ModelReleased`."""
         if isinstance(event, events.ModelReleased):
-            write_whole(self._path, event.release.to_bytes())
+            try:
+                write_whole(self._path, event.release.to_bytes())
+            except OSError as error:
+                self._problem = error
+
+    def finish(self) -> Mapping[str, str]:
+        """See `FinishingListener`.
+
+        Raises:
+            ConfigurationError: the file could not be written.
+        """
+        if self._problem is not None:
+            raise ConfigurationError(
+                f"the released model could not be written to {self._path.name} ({self._problem.strerror}); every bank keeps "
+                "its own copy; the operator must name a file that the server may write"
+            )
+        return {}
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    Path(name).replace(path)
+    """Write a file so that nobody ever sees half of it; its folder is made if absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _fields(event: Event) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from riskfed.protocols.switchboard import Switchboard
 
 _log = logging.getLogger("riskfed.strategy")
 _POLL_SECONDS = 0.5
+_DIAL_SECONDS = 60.0
+"""Most that a courier tries to reach the session, which listens before it is invited: if nobody answers, the run is over."""
 
 
 class BlindAggregation(Strategy):
@@ -115,7 +117,7 @@ class BlindAggregation(Strategy):
         plan = self._switchboard.plan
         _log.info("%s over %s, protection %s", plan.job.kind, ", ".join(plan.roster), plan.protection)
 
-    def start(  # noqa: PLR0917
+    def start(
         self,
         grid: Grid,
         initial_arrays: ArrayRecord | None = None,
@@ -185,7 +187,7 @@ class BlindAggregation(Strategy):
 
     def _messages(self, batches: Mapping[str, bytes], server_round: int) -> list[Message]:
         limits = self._limits
-        waits = {"round_timeout": limits.round_timeout, "connect_timeout": limits.connect_timeout}
+        waits = {"round_timeout": limits.round_timeout, "connect_timeout": min(limits.connect_timeout, _DIAL_SECONDS)}
         return [
             Message(
                 encode(batch, run=self._run, **waits),

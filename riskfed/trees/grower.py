@@ -11,6 +11,10 @@
 Trees grow level by level as in XGBoost's `hist` with ``grow_policy=depthwise``. All choices follow from the pooled numbers
 alone, so all parties grow the same tree; a party's own records only decide what it adds to the next sum. Nothing here does
 any I/O, and a party may hold no record at all.
+
+Where equality with XGBoost ends: a gradient below 2^-q is rounded away, which XGBoost's double sums keep. It takes records
+with margins beyond 16 or so (PD within 1e-7 of 0 or 1), and shows in a leaf only if such records are alone in it and neither
+``reg_lambda`` nor ``min_child_weight`` outweighs them.
 """
 
 from __future__ import annotations
@@ -39,6 +43,22 @@ _Sums = NDArray[np.int64]
 class Grower:
     """Grows the pooled trees on one party's records.
 
+    Args:
+        codes: (n, n_features) uint8 from `Cuts.bin`; n may be 0.
+        labels: (n,) 0 or 1.
+        weights: (n,) float32 sample weights, without ``scale_pos_weight``.
+        cuts: the cuts shared by all parties.
+        job: the parameters shared by all parties.
+        total_weight: sum of the sample weights of all parties, the same number at each; it fixes `bits`.
+        base_score: prior PD of the pooled records (see `logit.estimate_base_score`).
+        bits: fewer fractional bits than int64 has room for, for narrower sums. From 34 on, the trees stay identical to
+            XGBoost's in practice; below 26 leaves differ visibly.
+
+    Raises:
+        ConfigurationError: shapes or types do not fit together, or there is no room for `bits` fractional bits.
+        ContractError: a label is not 0 or 1, or a weight is negative or not finite.
+        JobError: a constraint names an unknown column; a weight sum or prior PD is impossible.
+
     Attributes:
         trees: the trees grown so far.
         margins: (n,) float32 margin of each record under `trees`.
@@ -58,24 +78,6 @@ class Grower:
         base_score: float,
         bits: int | None = None,
     ) -> None:
-        """Take one party's records.
-
-        Args:
-            codes: (n, n_features) uint8 from `Cuts.bin`; n may be 0.
-            labels: (n,) 0 or 1.
-            weights: (n,) float32 sample weights, without ``scale_pos_weight``.
-            cuts: the cuts shared by all parties.
-            job: the parameters shared by all parties.
-            total_weight: sum of the sample weights of all parties, the same number at each; it fixes `bits`.
-            base_score: prior PD of the pooled records (see `logit.estimate_base_score`).
-            bits: fewer fractional bits than int64 has room for, for narrower sums. From 34 on, the trees stay identical to
-                XGBoost's in practice; below 26 leaves differ visibly.
-
-        Raises:
-            ConfigurationError: shapes or types do not fit together, or there is no room for `bits` fractional bits.
-            ContractError: a label is not 0 or 1, or a weight is negative or not finite.
-            JobError: a constraint names an unknown column; a weight sum or prior PD is impossible.
-        """
         if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != cuts.n_features:
             raise ConfigurationError(
                 f"got {codes.dtype} codes of shape {codes.shape}, expected uint8 (n, {cuts.n_features})"

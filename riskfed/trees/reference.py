@@ -34,18 +34,13 @@ def train_pooled(
     """Train xgboost itself on all records in one place.
 
     Args:
-        matrix: (n, n_features) float32, NaN where missing.
-        labels: (n,) 0 or 1.
-        weights: (n,) sample weights, or None.
+        matrix, labels, weights: (n, n_features) float32 with NaN where missing, (n,) 0 or 1, (n,) or None.
         cuts: the cuts that xgboost shall use.
         job: parameters.
         base_score: prior PD to be given to xgboost; None leaves it to ``job.base_score``, or else to xgboost's own estimate.
         watched: matrix and labels of held-out records. With them, and ``job.early_stopping_rounds``, XGBoost stops early and
             the trees up to the best one are kept; otherwise ``job.n_estimators`` trees are grown.
         nthread: threads of xgboost. With one, its sums have a fixed order.
-
-    Returns:
-        An ordinary Booster.
 
     Raises:
         ConfigurationError: xgboost cannot be brought to use exactly these cuts.
@@ -61,11 +56,20 @@ def train_pooled(
         parameters["base_score"] = base_score
     if watched is None or job.early_stopping_rounds is None:
         return xgboost.train(parameters, pooled, job.n_estimators)
+    held_out = xgboost.QuantileDMatrix(*watched, ref=pooled, **layout)
+    return _stopped_early(parameters, pooled, held_out, job)
+
+
+def _stopped_early(
+    parameters: dict[str, Any], pooled: xgboost.DMatrix, held_out: xgboost.DMatrix, job: HorizontalXgboost
+) -> xgboost.Booster:
+    import xgboost
+
     booster = xgboost.train(
         parameters | {"eval_metric": job.eval_metric},
         pooled,
         job.n_estimators,
-        evals=[(xgboost.QuantileDMatrix(*watched, ref=pooled, **layout), "held_out")],
+        evals=[(held_out, "held_out")],
         early_stopping_rounds=job.early_stopping_rounds,
         verbose_eval=False,
     )

@@ -192,6 +192,16 @@ def test_a_tracker_that_could_not_record_all_is_told_though_the_model_is_out(fed
     assert ModelRelease.from_bytes((federation.folder / "release.json").read_bytes()).booster == local_booster()
 
 
+def test_a_release_that_cannot_be_written_is_told(federation: Federation) -> None:
+    (federation.folder / "taken").write_text("a file, not a folder")
+
+    outcome = federation.run("session", release_file="taken/release.json")
+
+    assert outcome.status == "unrecorded"
+    assert outcome.reason.startswith("the released model could not be written to release.json")
+    assert all(vault.party.finished for vault in federation.vaults.values())
+
+
 def test_a_defect_in_the_server_leaves_its_text_in_the_log(federation: Federation) -> None:
     def defect(*_: object) -> list[events.Listener]:
         raise KeyError("salary 48211")

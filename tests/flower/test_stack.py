@@ -22,9 +22,9 @@ from riskfed.stack.keys import write_node_key
 from riskfed.stack.loopback import LoopbackStack
 from tests.flower.federation import JOB, NODES, local_booster, records, schema, write_run_file
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-PATIENT = Limits(connect_timeout=180, round_timeout=120, farewell_timeout=30).model_dump()
+PATIENT = Limits(connect_timeout=600, round_timeout=600, farewell_timeout=30).model_dump()
 MOST_TREES = 50
 
 NODE_FILE = """
@@ -75,7 +75,7 @@ class Deployment:
     def run(self, transport: str, progress: Callable[[Any], None] = lambda _: None, **changes: object) -> Outcome:
         fields = {"transport": transport, "roster": self.nodes, "limits": PATIENT, **changes}
         write_run_file(self.folder, **fields)
-        return self.stack.run(self.folder / "run.json", progress=progress, timeout=600)
+        return self.stack.run(self.folder / "run.json", progress=progress, timeout=1500)
 
     def vault_log(self, bank: str, outcome: Outcome) -> list[dict[str, Any]]:
         """What a vault has logged about a run; its hash chain is checked on the way."""

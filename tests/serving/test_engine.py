@@ -3,13 +3,12 @@
 import dataclasses
 import hashlib
 import json
-import math
 
 import numpy as np
 import pytest
 import xgboost
 
-from riskfed.errors import ConfigurationError, RegistryError
+from riskfed.errors import RegistryError
 from riskfed.protocols.release import ModelRelease
 from riskfed.schema import Feature, Schema
 from riskfed.scorecard.points import ScoreScale
