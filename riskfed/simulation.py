@@ -200,8 +200,7 @@ def pooled_reference(frame: pd.DataFrame, cuts: Cuts, job: HorizontalXgboost) ->
     records = Records.from_frame(frame, cuts.schema)
     development, held_out = records.hold_out(job.validation_fraction, job.validation_seed)
     watched = (held_out.matrix, held_out.labels) if job.early_stopping_rounds is not None else None
-    kw = {"watched": watched} if watched else {}
-    return train_pooled(development.matrix, development.labels, development.weights, cuts, job, **kw)
+    return train_pooled(development.matrix, development.labels, development.weights, cuts, job, watched=watched)
 
 
 class _Ledger:

@@ -13,6 +13,7 @@ three banks at least); the server learns what is released and the pooled metrics
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -30,6 +31,7 @@ from riskfed.trees.booster_json import booster_json
 from riskfed.trees.cuts import Cuts
 from riskfed.trees.grower import Grower
 from riskfed.trees.logit import estimate_base_score, margin_of, sigmoid
+from riskfed.trees.predictor import Predictor
 from riskfed.trees.tree import Tree
 
 WEIGHT_BITS = 32
@@ -59,7 +61,9 @@ class Totals:
             ContractError: the sample weights are too large to be summed.
         """
         if (weight := float(development.weights.sum(dtype=np.float64))) > MOST_WEIGHT:
-            raise ContractError(f"the sample weights sum to {weight:.3g}, at most {MOST_WEIGHT:.3g} is possible; scale them down")
+            raise ContractError(
+                f"the sample weights sum to {weight:.3g}, at most {MOST_WEIGHT:.3g} is possible; scale them down"
+            )
         bads = development.labels != 0
         weights = np.rint(development.weights.astype(np.float64) * 2.0**WEIGHT_BITS).astype(np.int64)
         held_out_bads = int((held_out.labels != 0).sum())
@@ -134,23 +138,23 @@ def train(records: Records, schema: Schema, job: HorizontalXgboost) -> Program[T
         if watch.should_stop:
             break
     trees = watch.keep(grower.trees)
-    margins = _margins(watch.codes, trees, base_score)
-    metrics: dict[str, float] = {}
-    cells: list[tuple[float, int, int]] = []
-    if totals.held_out_rows:
-        metrics, counted = yield from evaluate(margins, sigmoid(margins), held_out.labels)  # 5
-        cells = counted.merged(LEAST_CELL)
-        yield OwnMetrics(_own_figures(margins, held_out.labels))
-    release = ModelRelease(
-        booster=booster_json(trees, cuts.feature_names, job, base_score),
-        schema=schema,
-        metrics=metrics,
-        history=watch.history,
-        score_cells=cells,
-        fixed_point_bits=grower.bits,
-    )
+    metrics, cells = yield from _measure(trees, base_score, held_out, totals.held_out_rows)  # 5
+    model = booster_json(trees, cuts.feature_names, job, base_score)
+    release = ModelRelease(model, schema, metrics, watch.history, cells, grower.bits)
     yield Release(release.to_bytes())  # 6
     return Trained(release, cuts, base_score)
+
+
+def _measure(
+    trees: list[Tree], base_score: float, held_out: Records, pooled_rows: int
+) -> Program[tuple[dict[str, float], list[tuple[float, int, int]]]]:
+    """Pooled figures, those that are defined, and the score cells to be released; empty where nothing is held out."""
+    if not pooled_rows:
+        return {}, []
+    margins = Predictor(trees, base_score).margins(held_out.matrix)  # by value, as applicants are scored
+    figures, cells = yield from evaluate(margins, sigmoid(margins), held_out.labels)
+    yield OwnMetrics(_own_figures(margins, held_out.labels))
+    return {name: value for name, value in figures.items() if not math.isnan(value)}, cells.merged(LEAST_CELL)
 
 
 def _grow_tree(grower: Grower) -> Program[None]:
@@ -176,7 +180,7 @@ class _Watch:
     best_tree: int = 0
 
     def __post_init__(self) -> None:
-        self.margins = _margins(self.codes, [], self.base_score)
+        self.margins = np.full(len(self.codes), margin_of(self.base_score), dtype=np.float32)
 
     def after(self, tree: Tree) -> Program[Mapping[str, float]]:
         """Pooled figures once `tree` is added; empty where nothing is held out."""
@@ -201,13 +205,6 @@ class _Watch:
     def keep(self, trees: list[Tree]) -> list[Tree]:
         """The trees of the model: up to the best one with early stopping, else all."""
         return trees[: self.best_tree] if self.job.early_stopping_rounds is not None else trees
-
-
-def _margins(codes: np.ndarray, trees: list[Tree], base_score: float) -> np.ndarray:
-    margins = np.full(len(codes), margin_of(base_score), dtype=np.float32)
-    for tree in trees:
-        tree.add_margins(codes, margins)
-    return margins
 
 
 def _own_figures(margins: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -37,7 +37,8 @@ def fixed_point_bits(total_weight: float, wanted: int | None = None) -> int:
     """
     if not (total_weight > 0 and math.isfinite(total_weight)):
         raise JobError(f"the weights of all records sum to {total_weight}; expected a positive number")
-    most = 62 - math.ceil(math.log2(total_weight + 1))
+    # The slack keeps the bound of a sum, which allows for rounding (see `Grower.sum_bound`), within 2^62 too.
+    most = 62 - math.ceil(math.log2(total_weight * (1 + 2**-19) + 1))
     if most < 1:
         raise JobError(f"the weights of all records sum to {total_weight:.3g}, beyond fixed point; scale them down")
     if wanted is not None and not 1 <= wanted <= most:

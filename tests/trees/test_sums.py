@@ -53,10 +53,12 @@ def test_gradients_are_those_of_the_logistic_loss():
     np.testing.assert_allclose(pairs[:, 1] / 2**40, p * (1 - p) * weights, rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize(("total", "bits"), [(1, 61), (3, 60), (4, 59), (1_000_000, 42), (0.001, 61)])
-def test_bits_leave_room_for_the_sum(total, bits):
+@pytest.mark.parametrize(
+    ("total", "bits"), [(1, 60), (3, 59), (4, 59), (1_000_000, 42), (0.001, 61), (2**21 - 1, 40), (2**21 - 8, 41)]
+)
+def test_bits_leave_room_for_the_sum_and_its_rounding(total, bits):
     assert fixed_point_bits(total) == bits
-    assert total * 2**bits < 2**62
+    assert total * 2**bits * (1 + 2**-20) + 2**32 <= 2**62
 
 
 @pytest.mark.parametrize("total", [0, -1, np.nan, np.inf, 2.0**62])
