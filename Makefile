@@ -40,7 +40,7 @@ down: $(READY) ## Stop what `make up` started
 
 .PHONY: test
 test: lint ## Lint, types, layers and all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --nbmake tests notebooks
 
 .PHONY: test-quick
 test-quick: lint ## As `test`, without the slow ones

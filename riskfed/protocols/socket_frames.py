@@ -19,7 +19,8 @@ def send_message(connection: socket.socket, run: str, batch: bytes) -> None:
     """Send one message; blocks until all of it is handed to the system."""
     label = run.encode()
     connection.sendall(_HEADER.pack(len(label), len(batch)) + label)
-    connection.sendall(batch)
+    if batch:  # after an empty one, the last of a run, the reader may be gone
+        connection.sendall(batch)
 
 
 def receive_message(connection: socket.socket) -> tuple[str, bytes] | None:
