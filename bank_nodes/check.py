@@ -12,6 +12,7 @@ from bank_nodes.config import NodeConfig
 from bank_nodes.connectors import load_frame
 from bank_nodes.holdings import load_own_keys, load_schema
 from bank_nodes.keystore import read_consortium
+from bank_nodes.node import flower_files
 from riskfed.errors import ConfigurationError, RiskfedError
 from riskfed.protocols.records import Records
 from riskfed.secure.keys import fingerprint
@@ -72,25 +73,6 @@ def check_node(config: NodeConfig) -> list[Finding]:
     if config.flower is not None:
         _look(findings, "flower", lambda: flower_files(config), str)
     return findings
-
-
-def flower_files(config: NodeConfig) -> str:
-    """Whether the files for Flower are there and the node's key is the bank's alone; names the SuperLink.
-
-    Raises:
-        ConfigurationError: one is absent or can be read by others, or the section is missing.
-    """
-    flower = config.flower
-    if flower is None:
-        raise ConfigurationError("the node file has no section flower; a node that runs needs it")
-    for key, path in (("root_certificates", flower.root_certificates), ("private_key", flower.private_key)):
-        if not os.access(path, os.R_OK):
-            raise ConfigurationError(f"flower.{key}: cannot read {path}; correct the node file")
-    if flower.private_key.stat().st_mode & 0o077:
-        raise ConfigurationError(
-            f"flower.private_key: other users may read {flower.private_key}; the bank must run chmod 600"
-        )
-    return f"SuperLink {flower.superlink}"
 
 
 def _consortium(config: NodeConfig) -> str:

@@ -11,13 +11,12 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bank_nodes.connectors import DataConfig
 from bank_nodes.policy import Policy
 from riskfed.errors import ConfigurationError
 
@@ -25,11 +24,26 @@ PREFIX: Final = "RISKFED_NODE__"
 _LONGEST_SOCKET_PATH: Final = 107
 """What struct sockaddr_un of Linux holds; macOS holds four bytes less."""
 _SECRETS: Final = (("keys", "passphrase"),)
+FileKind = Literal["csv", "parquet"]
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(_Section):
+    """Where the records are.
+
+    Attributes:
+        path: the file.
+        kind: "csv" or "parquet"; None: by the file's suffix (.csv, .parquet, .pq).
+        delimiter: between the fields of a CSV file, which is UTF-8 with a header line.
+    """
+
+    path: Path
+    kind: FileKind | None = None
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
 
 
 class SchemaConfig(_Section):

@@ -11,40 +11,22 @@ import csv
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
 
+from bank_nodes.config import DataConfig, FileKind
 from riskfed.contract import Violation, violations
 from riskfed.errors import ConfigurationError, ContractError
 from riskfed.schema import Feature, Schema
 
-FileKind = Literal["csv", "parquet"]
-
 _MISSING_NUMBER = pa.array(["", "na", "n/a", "#n/a", "nan", "null", "none"])
 """What a CSV file may have, in any case, where a number is missing. In a column of levels, only the empty text is missing."""
 _NUMBER = r"^[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity)$"
-
-
-class DataConfig(BaseModel):
-    """Where the records are.
-
-    Attributes:
-        path: the file.
-        kind: "csv" or "parquet"; None: by the file's suffix (.csv, .parquet, .pq).
-        delimiter: between the fields of a CSV file, which is UTF-8 with a header line.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: Path
-    kind: FileKind | None = None
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
 
 
 def load_frame(data: DataConfig, schema: Schema, *, labelled: bool = True, also: Iterable[str] = ()) -> pd.DataFrame:

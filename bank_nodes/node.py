@@ -17,7 +17,6 @@ from typing import Final
 
 import structlog
 
-from bank_nodes.check import flower_files
 from bank_nodes.config import FlowerConfig, NodeConfig, load_config
 from bank_nodes.log_output import configure_logging
 from bank_nodes.supervised import Supervised
@@ -61,6 +60,23 @@ def run_node(config_path: Path) -> int:
             courier.stop()
             vault.stop()
             diary.info("the node has stopped", bank=config.bank)
+
+
+def flower_files(config: NodeConfig) -> str:
+    """Whether the files for Flower are there and the node's key is the bank's alone; names the SuperLink.
+
+    Raises:
+        ConfigurationError: one is absent or can be read by others, or the section is missing.
+    """
+    flower = _flower(config)
+    for key, path in (("root_certificates", flower.root_certificates), ("private_key", flower.private_key)):
+        if not os.access(path, os.R_OK):
+            raise ConfigurationError(f"flower.{key}: cannot read {path}; correct the node file")
+    if flower.private_key.stat().st_mode & 0o077:
+        raise ConfigurationError(
+            f"flower.private_key: other users may read {flower.private_key}; the bank must run chmod 600"
+        )
+    return f"SuperLink {flower.superlink}"
 
 
 def vault_command(config_path: Path) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from riskfed.errors import PolicyError
 from riskfed.plan import MINIMUM_BANKS, Plan
-from riskfed.protocols.records import Records
+
+if TYPE_CHECKING:
+    from riskfed.protocols.records import Records
 
 _SAFE_KEY_BITS: Final = 2048
 """Least Paillier modulus that NIST SP 800-57 still counts as safe (112 bits of security)."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bank_nodes.config import NodeConfig
-from bank_nodes.connectors import DataConfig, check_features, file_kind, load_frame
+from bank_nodes.config import DataConfig, NodeConfig
+from bank_nodes.connectors import check_features, file_kind, load_frame
 from bank_nodes.models import StoredModel, load_model
 from riskfed.errors import ConfigurationError, RegistryError
 from riskfed.schema import Schema

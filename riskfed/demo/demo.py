@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,13 +62,14 @@ def run_demo(settings: Settings, console: Console) -> None:
     with LoopbackStack(settings.folder) as stack:
         tracking_uri = _start_servers(stack, consortium, console)
         outcome = _train(stack, settings, tracking_uri, console)
-        api = stack.start_scoring_api(tracking_uri, MODEL)
-        applicant = an_applicant(consortium.banks, consortium.schema, settings.job)
-        score = _score(api, applicant)
-        with console.status("comparing with the pooled model and each bank alone"):
+        with console.status("comparing with the pooled model and each bank alone"), ThreadPoolExecutor(1) as pool:
+            starting = pool.submit(stack.start_scoring_api, tracking_uri, MODEL)
             release = ModelRelease.from_bytes((settings.folder / "release.json").read_bytes())
             comparison = compare(release, consortium.banks, consortium.schema, settings.job)
             _log_exactness(settings.folder, tracking_uri, outcome, comparison.trees_identical, comparison.trees)
+            api = starting.result()
+        applicant = an_applicant(consortium.banks, consortium.schema, settings.job)
+        score = _score(api, applicant)
         report = Report(comparison, outcome, score, applicant, tracking_uri, api, MODEL, time.monotonic() - started)
         show(report, console, kept=settings.keep)
         write_summary(report, settings.folder / "summary.json")
@@ -78,18 +79,18 @@ def run_demo(settings: Settings, console: Console) -> None:
 
 def _start_servers(stack: LoopbackStack, consortium: Consortium, console: Console) -> str:
     """SuperLink, MLflow and the banks' nodes; returns MLflow's address."""
-    with console.status("starting SuperLink, MLflow and the banks' nodes"):
+    with console.status("starting SuperLink, MLflow and the banks' nodes"), ThreadPoolExecutor(2) as pool:
         # Compiled once, here, and found in the cache by every vault.
-        compiling = threading.Thread(target=compile_kernels, daemon=True)
-        compiling.start()
+        compiling = pool.submit(compile_kernels)
+        tracking = pool.submit(stack.start_mlflow)
         stack.start_superlink()
-        tracking_uri = stack.start_mlflow()
         consortium.write_node_files(stack, opted_in=frozenset({"universal", "digital"}))
         nodes = stack.register(consortium.flower_keys)
         (consortium.folder / "nodes.json").write_text(json.dumps(nodes))
-        compiling.join()
+        compiling.result()
         for bank in consortium.banks:
             stack.start_node(bank, consortium.node_file(bank))
+        tracking_uri = tracking.result()
     console.print(f"SuperLink (TLS, node keys) at {stack.address}, MLflow at {tracking_uri}")
     return tracking_uri
 

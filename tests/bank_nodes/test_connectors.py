@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bank_nodes.connectors import DataConfig, check_features, load_frame
+from bank_nodes.config import DataConfig
+from bank_nodes.connectors import check_features, load_frame
 from riskfed.errors import ConfigurationError, ContractError
 from riskfed.schema import Feature, Schema
 from tests.bank_nodes.banks import SCHEMA, loans
