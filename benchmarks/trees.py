@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import xgboost
 import riskfed
 from benchmarks import protection_cost, tree_cost
 from benchmarks.unprotected import unprotected
-from riskfed.datasets import iid_split, load_taiwan, taiwan_consortium, taiwan_schema
+from riskfed.datasets import SyntheticLoans, iid_split, load_taiwan, taiwan_consortium, taiwan_schema
 from riskfed.protocols.evaluation import score_cells
 from riskfed.protocols.program import run_alone
 from riskfed.protocols.records import Records
@@ -28,6 +29,7 @@ from riskfed.trees.predictor import Predictor
 from riskfed.trees.reference import identical_trees, xgboost_parameters
 
 FOLDER = Path("runs/bench")
+Costs = dict[str, float]
 PEERS = riskfed.HorizontalXgboost(n_estimators=20, max_depth=5, max_bin=32, validation_fraction=0.2)
 """The set-up on which peers were run: 24,000 and 6,000 rows, 3 parties, depth 5, 20 trees, 32 bins."""
 
@@ -68,23 +70,24 @@ def _auc_with_xgboosts_cuts(frame: pd.DataFrame, schema: riskfed.Schema, held_ou
     return run_alone(score_cells(model.margins(held_out.matrix), held_out.labels)).auc()
 
 
-def masking_overhead(repeats: int = 3) -> dict[str, float]:
+def masking_overhead(banks: dict[str, pd.DataFrame], schema: riskfed.Schema, trees: int, repeats: int = 3) -> Costs:
     """CPU seconds of a whole simulated run under masking against the same without protection, best of some, taken in turns."""
-    schema, banks = taiwan_schema(), taiwan_consortium()
-    job = riskfed.HorizontalXgboost(n_estimators=40, max_depth=6)
+    job = riskfed.HorizontalXgboost(n_estimators=trees, max_depth=6)
     seconds: dict[str, list[float]] = {"masking": [], "none": []}
     for repeat in range(repeats + 1):
         for way, times in seconds.items():
             started = time.process_time()
-            if way == "none":
-                with unprotected():
-                    riskfed.simulate(banks, schema, job)
-            else:
+            with unprotected() if way == "none" else nullcontext():
                 riskfed.simulate(banks, schema, job)
             if repeat:  # the first of each compiles and fills caches
                 times.append(time.process_time() - started)
     best = {way: min(times) for way, times in seconds.items()}
     return {**best, "ratio": best["masking"] / best["none"]}
+
+
+def _synthetic_banks(rows: int, n_banks: int = 5) -> tuple[dict[str, pd.DataFrame], riskfed.Schema]:
+    loans = SyntheticLoans(n_banks=n_banks)
+    return {f"bank_{i}": loans.bank(i).shard(0, rows // n_banks) for i in range(n_banks)}, loans.schema()
 
 
 def main() -> None:
@@ -98,9 +101,12 @@ def main() -> None:
     protection = protection_cost.measure()
     print(protection_cost.table(protection))
     print("  phe and paillier extrapolated from samples, masking in full\n")
-    overhead = masking_overhead()
-    print("whole run, Taiwan, 5 banks, 40 trees of depth 6, CPU seconds of all parties")
-    print(f"  masking {overhead['masking']:.2f}, no protection {overhead['none']:.2f}: {overhead['ratio']:.2f} times\n")
+    overhead = masking_overhead(*_synthetic_banks(rows), trees=10)
+    small = masking_overhead(taiwan_consortium(), taiwan_schema(), trees=40)
+    print("whole run, 5 banks, depth 6, 256 bins, CPU seconds of all parties, opening included")
+    for name, cost in ((f"synthetic, {rows:,} rows, 10 trees", overhead), ("Taiwan, 30,000 rows, 40 trees", small)):
+        print(f"  {name}: masking {cost['masking']:.2f}, no protection {cost['none']:.2f}: {cost['ratio']:.2f} times")
+    print()
     peers = peers_setup()
     print("peers' set-up: Taiwan 24k/6k rows, 3 banks, depth 5, 20 trees, 32 bins")
     print(f"  AUC federated {peers['auc_federated']!r}, pooled xgboost {peers['auc_pooled']!r}")
@@ -114,6 +120,7 @@ def main() -> None:
         "cpu_ratio_vs_xgboost_1t": tree["ratio"],
         "paillier_speedup_vs_phe": phe / packed,
         "masking_overhead": overhead["ratio"],
+        "masking_overhead_taiwan": small["ratio"],
         **peers,
         "identical": bool(peers["identical"] and tree["identical"]),
     }

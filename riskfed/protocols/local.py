@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from riskfed.errors import RiskfedError
@@ -29,22 +27,16 @@ class LocalSwitchboard:
     def run(self) -> None:
         """Serve every step until all parties have finished.
 
+        Parties take turns in one thread: at the sizes of a notebook, several threads only wait for each other's interpreter lock.
+
         Raises:
             RiskfedError: what the first party (or the switchboard) to fail raised.
         """
-        with ThreadPoolExecutor(max_workers=min(len(self.order), os.cpu_count() or 1)) as pool:
-            try:
-                batches = dict(zip(self.order, pool.map(self._begin, self.order), strict=True))
-                while any(batches.values()):
-                    answers = self.switchboard.round(batches)
-                    served = pool.map(self._serve, self.order, [answers[bank] for bank in self.order])
-                    batches = dict(zip(self.order, served, strict=True))
-            except RiskfedError as error:
-                self.switchboard.fail(str(error))
-                raise
-
-    def _begin(self, bank: str) -> bytes:
-        return self.parties[bank].begin()
-
-    def _serve(self, bank: str, answer: bytes) -> bytes:
-        return self.parties[bank].receive(answer)
+        try:
+            batches = {bank: self.parties[bank].begin() for bank in self.order}
+            while any(batches.values()):
+                answers = self.switchboard.round(batches)
+                batches = {bank: self.parties[bank].receive(answers[bank]) for bank in self.order}
+        except RiskfedError as error:
+            self.switchboard.fail(str(error))
+            raise
