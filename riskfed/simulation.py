@@ -6,7 +6,7 @@ import random
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from riskfed.protocols.horizontal_xgboost import Trained, train
 from riskfed.protocols.local import LocalSwitchboard
 from riskfed.protocols.opening import Seat
 from riskfed.protocols.party import Party
-from riskfed.protocols.program import run_alone
+from riskfed.protocols.program import Program, run_alone
 from riskfed.protocols.records import Records
 from riskfed.protocols.release import ModelRelease
 from riskfed.protocols.shared_cuts import shared_cuts
@@ -149,15 +149,8 @@ def simulate(
         protection=protection,
         key_bits=key_bits,
     )
-    identities = {name: Identity.generate() for name in names}
-    pinned = {name: identity.public for name, identity in identities.items()}
-    parties = {
-        name: Party(
-            Seat(name, identities[name], pinned, plan),
-            partial(train, Records.from_frame(banks[name], schema), schema, job),
-        )
-        for name in names
-    }
+    records = {name: Records.from_frame(banks[name], schema) for name in names}
+    parties = _parties(plan, {name: partial(train, records[name], schema, job) for name in names})
     order = list(names)
     if seed is not None:
         random.Random(seed).shuffle(order)  # noqa: S311  order only
@@ -175,6 +168,13 @@ def simulate(
         transcript=transcript,
         release=outcome.release,
     )
+
+
+def _parties(plan: Plan, programs: Mapping[str, Callable[[], Program[Trained]]]) -> dict[str, Party]:
+    """A party for each bank, with signing keys made for this run."""
+    identities = {name: Identity.generate() for name in plan.roster}
+    pinned = {name: identity.public for name, identity in identities.items()}
+    return {name: Party(Seat(name, identities[name], pinned, plan), programs[name]) for name in plan.roster}
 
 
 def pooled_cuts(frame: pd.DataFrame, schema: Schema, job: HorizontalXgboost) -> Cuts:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from riskfed.errors import ConfigurationError
+from riskfed.files import write_whole
 from riskfed.protocols import events
 from riskfed.protocols.events import Event, Listener
 
@@ -120,20 +119,6 @@ class ReleaseFile:
                 "its own copy; the operator must name a file that the server may write"
             )
         return {}
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it; its folder is made if absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _fields(event: Event) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from riskfed.errors import ConfigurationError
-from riskfed.flower.listeners import write_whole
+from riskfed.files import write_whole
 
 
 @dataclass(frozen=True, slots=True)

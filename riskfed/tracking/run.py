@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
 import threading
 import time
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from riskfed.errors import RegistryError
+from riskfed.files import write_whole
 from riskfed.protocols import events
 from riskfed.tracking.gate import GateResult
 from riskfed.tracking.recorder import Pictures, Recorder
@@ -66,7 +66,7 @@ class MlflowRun:
         """Take an event. Never raises and never waits for MLflow."""
         if isinstance(event, events.ModelReleased):
             try:
-                _write_whole(self._release_path, event.release.to_bytes())
+                write_whole(self._release_path, event.release.to_bytes())
             except OSError as error:
                 self._unsaved = error
         self._events.put((event, int(time.time() * 1000)))
@@ -170,14 +170,3 @@ class MlflowRun:
 
     def _next(self) -> tuple[events.Event, int] | None:
         return self._events.get(timeout=_IDLE_SECONDS)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -120,3 +120,13 @@ def test_an_outcome_survives_its_file(tmp_path: Path) -> None:
     assert Outcome.load(tmp_path / "outcome.json") == outcome
     with pytest.raises(ConfigurationError):
         Outcome.load(tmp_path / "nowhere.json")
+
+
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "run.example.toml"
+
+
+def test_the_example_is_a_valid_run_file():
+    run = RunFile.load(EXAMPLE)
+    assert run.job.early_stopping_rounds == 20
+    assert dict(run.roster) == {"north": 1, "south": 2, "west": 3}
+    assert run.outcome_file == EXAMPLE.parent / "outcome.json"
