@@ -80,7 +80,7 @@ def show(report: Report, console: Console, *, kept: bool) -> None:
     console.print(f"model: {report.model_uri} (alias champion) in MLflow")
     if kept:
         console.print(f"MLflow: {report.tracking_uri}/#/experiments?workflowType=machine_learning")
-        console.print(f"scoring API: {report.api}/docs")
+        console.print(f"scoring API: {report.api}/openapi.json")
     else:
         console.print(
             "to look around in MLflow and the API: [bold]make up[/] keeps all of it running, [bold]make down[/] stops it"
