@@ -17,6 +17,7 @@ from riskfed.errors import SchemaError
 from riskfed.jobs import HorizontalXgboost
 from riskfed.plan import Plan
 from riskfed.protocols import events
+from riskfed.protocols.books import Books
 from riskfed.protocols.horizontal_xgboost import Trained, train
 from riskfed.protocols.local import LocalSwitchboard
 from riskfed.protocols.opening import Seat
@@ -157,7 +158,11 @@ def simulate(
     ledger, transcript = _Ledger(), Transcript()
     switchboard = Switchboard(plan, transport="local", listener=ledger, tap=transcript.record)
     LocalSwitchboard(switchboard, parties, order).run()
-    outcome: Trained = parties[names[0]].outcome
+    return _result(parties[names[0]].outcome, ledger, transcript)
+
+
+def _result(outcome: Trained, ledger: _Ledger, transcript: Transcript) -> Result:
+    """What one bank was left with, any of them, and what was seen of the run."""
     return Result(
         booster=_load(outcome.release.booster),
         cuts=outcome.cuts,
@@ -207,20 +212,14 @@ class _Ledger:
     """Listens to a run for its traffic and timings."""
 
     def __init__(self) -> None:
-        self._received: dict[str, int] = {}
-        self._sent: dict[str, int] = {}
-        self._rounds = 0
+        self._books = Books()
         self._until_tree: list[int] = []
         self._started = time.perf_counter()
         self._proven = self._finished = self._started
 
     def __call__(self, event: events.Event) -> None:
+        self._books(event)
         match event:
-            case events.RoundFinished(received=received, sent=sent):
-                self._rounds += 1
-                for total, part in ((self._received, received), (self._sent, sent)):
-                    for bank, size in part.items():
-                        total[bank] = total.get(bank, 0) + size
             case events.ProgressMade():
                 self._until_tree.append(self.traffic().total)
             case events.ProtectionProven():
@@ -229,7 +228,8 @@ class _Ledger:
                 self._finished = time.perf_counter()
 
     def traffic(self) -> Traffic:
-        return Traffic(dict(self._received), dict(self._sent), self._rounds, tuple(self._until_tree))
+        books = self._books
+        return Traffic(dict(books.received), dict(books.sent), books.rounds, tuple(self._until_tree))
 
     def timings(self) -> dict[str, float]:
         return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import tempfile
@@ -61,8 +60,8 @@ def run_demo(settings: Settings, console: Console) -> None:
     consortium = lay_out(settings.folder)
     console.print(f"[bold]riskfed demo[/]: {len(consortium.banks)} banks, {_rows(consortium)} real loan records")
     with tempfile.TemporaryDirectory(prefix="riskfed-") as sockets, LoopbackStack(settings.folder) as stack:
-        tracking_uri = _start_servers(stack, consortium, Path(sockets), console)
-        outcome = _train(stack, settings, tracking_uri, console)
+        tracking_uri, nodes = _start_servers(stack, consortium, Path(sockets), console)
+        outcome = _train(stack, settings, tracking_uri, nodes, console)
         with console.status("comparing with the pooled model and each bank alone"), ThreadPoolExecutor(1) as pool:
             starting = pool.submit(stack.start_scoring_api, tracking_uri, MODEL)
             release = ModelRelease.from_bytes((settings.folder / "release.json").read_bytes())
@@ -78,8 +77,10 @@ def run_demo(settings: Settings, console: Console) -> None:
             _wait(settings.folder, console)
 
 
-def _start_servers(stack: LoopbackStack, consortium: Consortium, sockets: Path, console: Console) -> str:
-    """SuperLink, MLflow and the banks' nodes; returns MLflow's address."""
+def _start_servers(
+    stack: LoopbackStack, consortium: Consortium, sockets: Path, console: Console
+) -> tuple[str, dict[str, int]]:
+    """SuperLink, MLflow and the banks' nodes; returns MLflow's address, and each bank's node id."""
     with console.status("starting SuperLink, MLflow and the banks' nodes"), ThreadPoolExecutor(2) as pool:
         # Compiled once, here, and found in the cache by every vault.
         compiling = pool.submit(compile_kernels)
@@ -87,16 +88,17 @@ def _start_servers(stack: LoopbackStack, consortium: Consortium, sockets: Path, 
         stack.start_superlink()
         consortium.write_node_files(stack, sockets, opted_in=frozenset({"universal", "digital"}))
         nodes = stack.register(consortium.flower_keys)
-        (consortium.folder / "nodes.json").write_text(json.dumps(nodes))
         compiling.result()
         for bank in consortium.banks:
             stack.start_node(bank, consortium.node_file(bank))
         tracking_uri = tracking.result()
     console.print(f"SuperLink (TLS, node keys) at {stack.address}, MLflow at {tracking_uri}")
-    return tracking_uri
+    return tracking_uri, nodes
 
 
-def _train(stack: LoopbackStack, settings: Settings, tracking_uri: str, console: Console) -> Outcome:
+def _train(
+    stack: LoopbackStack, settings: Settings, tracking_uri: str, nodes: Mapping[str, int], console: Console
+) -> Outcome:
     folder = settings.folder
     run_file = folder / "run.json"
     RunFile(
@@ -104,19 +106,19 @@ def _train(stack: LoopbackStack, settings: Settings, tracking_uri: str, console:
         protection=settings.protection,
         key_bits=settings.key_bits,
         transport=settings.transport,
-        roster=json.loads((folder / "nodes.json").read_text()),
+        roster=nodes,
         schema_file=Path("schema.json"),
         progress_file=Path("progress.jsonl"),
         tracking={"uri": tracking_uri, "experiment": EXPERIMENT, "model": MODEL},
     ).save(run_file)
-    with _progress(console, settings.job.n_estimators) as follow:
+    with _ProgressBar(console, settings.job.n_estimators) as follow:
         outcome = stack.run(run_file, progress=follow)
     if outcome.status != "finished":
         raise RunFailedError(f"the run ended as {outcome.status}: {outcome.reason}; logs are in {folder / 'logs'}")
     return outcome
 
 
-class _progress:  # noqa: N801  reads as a function
+class _ProgressBar:
     """A bar on the console that follows a run's progress lines."""
 
     def __init__(self, console: Console, trees: int) -> None:

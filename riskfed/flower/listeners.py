@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -45,33 +44,6 @@ class Announcer:
             except Exception:  # whatever a listener does, the banks' work goes on
                 _log.exception("a listener failed and hears no more of this run")
                 self._listeners.remove(listener)
-
-
-@dataclass(slots=True)
-class Books:
-    """Counts what a run moved.
-
-    Attributes:
-        rounds: lock-steps served.
-        received, sent: bytes by bank, as the server sees it.
-        trees: trees grown so far.
-    """
-
-    rounds: int = 0
-    received: dict[str, int] = field(default_factory=dict)
-    sent: dict[str, int] = field(default_factory=dict)
-    trees: int = 0
-
-    def __call__(self, event: Event) -> None:
-        """Take an event."""
-        match event:
-            case events.RoundFinished(received=received, sent=sent):
-                self.rounds += 1
-                for total, part in ((self.received, received), (self.sent, sent)):
-                    for bank, size in part.items():
-                        total[bank] = total.get(bank, 0) + size
-            case events.ProgressMade(step=step):
-                self.trees = step
 
 
 class ProgressFile:

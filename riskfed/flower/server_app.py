@@ -13,11 +13,12 @@ from flwr.serverapp import Grid, ServerApp
 
 from riskfed.errors import ConfigurationError, RiskfedError, RunFailedError
 from riskfed.flower.carriers import Carrier, MessageCarrier, SessionCarrier
-from riskfed.flower.listeners import Announcer, Books, FinishingListener, ProgressFile, ReleaseFile
+from riskfed.flower.listeners import Announcer, FinishingListener, ProgressFile, ReleaseFile
 from riskfed.flower.outcome import Outcome
 from riskfed.flower.run_file import RunFile
 from riskfed.flower.session import SessionServer
 from riskfed.flower.strategy import BlindAggregation
+from riskfed.protocols.books import Books
 from riskfed.protocols.events import Listener
 from riskfed.protocols.switchboard import Switchboard
 

@@ -195,8 +195,8 @@ class Switchboard:
     def _forward(self, bodies: Mapping[str, bytes]) -> dict[str, bytes]:
         inboxes: dict[str, dict[str, bytes]] = {bank: {} for bank in self.plan.roster}
         for sender in self.plan.roster:
+            others = [bank for bank in self.plan.roster if bank != sender]
             for recipient, payload in decode_parts(bodies[sender]).items():
-                others = [bank for bank in self.plan.roster if bank != sender]
                 if recipient not in (*others, EVERYONE):
                     raise RemoteProtocolError(f"bank {sender} sends to a bank that is not in the roster")
                 for bank in others if recipient == EVERYONE else [recipient]:
