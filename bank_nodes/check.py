@@ -59,7 +59,7 @@ def check_node(config: NodeConfig) -> list[Finding]:
             findings,
             "records",
             lambda: Records.from_frame(load_frame(config.data, schema), schema),
-            lambda records: f"{len(records)} rows, {records.matrix.shape[1]} encoded columns",
+            lambda records: f"{len(records)} rows, {len(records.columns)} encoded columns",
         )
         if records is not None:
             defaults = int((records.labels != 0).sum())

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from bank_nodes.config import DataConfig, FileKind
+from bank_nodes.settings import DataConfig, FileKind
 from riskfed.contract import Violation, violations
 from riskfed.errors import ConfigurationError, ContractError
 from riskfed.schema import Feature, Schema

@@ -17,8 +17,9 @@ from typing import Final
 
 import structlog
 
-from bank_nodes.config import FlowerConfig, NodeConfig, load_config
+from bank_nodes.config import NodeConfig, load_config
 from bank_nodes.log_output import configure_logging
+from bank_nodes.settings import FlowerConfig
 from bank_nodes.supervised import Supervised
 from riskfed.errors import ConfigurationError
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bank_nodes.config import DataConfig, NodeConfig
+from bank_nodes.config import NodeConfig
 from bank_nodes.connectors import check_features, file_kind, load_frame
 from bank_nodes.models import StoredModel, load_model
+from bank_nodes.settings import DataConfig
 from riskfed.errors import ConfigurationError, RegistryError
 from riskfed.schema import Schema
 from riskfed.scorecard.points import ScoreScale

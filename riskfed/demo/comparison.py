@@ -93,7 +93,7 @@ def _measure(model: Predictor, rows: Records) -> Figures:
 def an_applicant(banks: Mapping[str, pd.DataFrame], schema: Schema, job: HorizontalXgboost) -> dict[str, float]:
     """A real, held-out loan record of the smallest bank as an application: feature -> value, without its outcome."""
     records = min(banks.values(), key=len)
-    held_out = is_held_out(schema.encode(records), job.validation_fraction, job.validation_seed)
+    held_out = is_held_out(schema.encode(records).T, job.validation_fraction, job.validation_seed)
     first = records[held_out].iloc[0]
     return {feature.name: _plain(first[feature.name]) for feature in schema.features}
 

@@ -17,7 +17,7 @@ from tests.bank_nodes.banks import plan_for
 
 def records(rows: int, defaults: int) -> Records:
     labels = (np.arange(rows) < defaults).astype(np.float32)
-    return Records(np.zeros((rows, 2), dtype=np.float32), labels, np.ones(rows, dtype=np.float32))
+    return Records(np.zeros((2, rows), dtype=np.float32), labels, np.ones(rows, dtype=np.float32))
 
 
 @pytest.mark.parametrize(
