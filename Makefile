@@ -62,6 +62,18 @@ format: $(READY) ## Format the code
 bench: $(READY) ## Cost and exactness tables; writes runs/bench/trees.json
 	$(BIN)/python -m benchmarks.trees
 
+.PHONY: bench-scale
+bench-scale: $(READY) ## One bank of 1M to 50M rows, and two threads; writes runs/bench/scale.json
+	$(BIN)/python -m benchmarks.scale
+
+.PHONY: faults
+faults: $(READY) ## Kill, stop, cut off and fill up every part of a running federation; writes runs/faults.json
+	$(BIN)/python -m tests.faults
+
+.PHONY: fuzz
+fuzz: $(READY) ## Hostile bytes for every border, FUZZ_SECONDS long (600), with a new seed
+	$(BIN)/python -m tests.fuzz
+
 .PHONY: clean
 clean: ## Remove what runs and builds leave
 	rm -rf runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

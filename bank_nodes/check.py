@@ -1,4 +1,5 @@
-"""Look at a node before it runs: files, keys, schema, records and policy. Without any network; nothing is written."""
+"""Look at a node before it runs: files, keys, schema, records and policy. Nothing is written but scratch, and the only network is that to
+the bank's own database, where the records are in one."""
 
 from __future__ import annotations
 
@@ -9,12 +10,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from bank_nodes.config import NodeConfig
-from bank_nodes.connectors import load_frame
-from bank_nodes.holdings import load_own_keys, load_schema
+from bank_nodes.holdings import load_own_keys, load_records, load_schema
 from bank_nodes.keystore import read_consortium
 from bank_nodes.node import flower_files
+from bank_nodes.users import check_separation
 from riskfed.errors import ConfigurationError, RiskfedError
-from riskfed.protocols.records import Records
 from riskfed.secure.keys import fingerprint
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def check_node(config: NodeConfig) -> list[Finding]:
         records = _look(
             findings,
             "records",
-            lambda: Records.from_frame(load_frame(config.data, schema), schema),
+            lambda: load_records(config.data, schema),
             lambda records: f"{len(records)} rows, {len(records.columns)} encoded columns",
         )
         if records is not None:
@@ -72,6 +72,8 @@ def check_node(config: NodeConfig) -> list[Finding]:
     _look(findings, "vault", lambda: _places(config), str)
     if config.flower is not None:
         _look(findings, "flower", lambda: flower_files(config), str)
+        if config.flower.user is not None:
+            _look(findings, "users", lambda: check_separation(config), str)
     return findings
 
 

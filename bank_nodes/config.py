@@ -23,6 +23,7 @@ from bank_nodes.settings import (
     DataConfig,
     FlowerConfig,
     KeysConfig,
+    MetricsConfig,
     SchemaConfig,
     VaultConfig,
 )
@@ -31,7 +32,7 @@ from riskfed.errors import ConfigurationError
 PREFIX: Final = "RISKFED_NODE__"
 _LONGEST_SOCKET_PATH: Final = 107
 """What struct sockaddr_un of Linux holds; macOS holds four bytes less."""
-_SECRETS: Final = (("keys", "passphrase"),)
+_SECRETS: Final = (("keys", "passphrase"), ("data", "password"))
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -54,6 +55,7 @@ class NodeConfig(BaseSettings):
     vault: VaultConfig
     policy: Policy = Policy()
     flower: FlowerConfig | None = None
+    metrics: MetricsConfig = MetricsConfig()
 
     @classmethod
     def settings_customise_sources(
@@ -100,16 +102,6 @@ def load_config(path: Path) -> NodeConfig:
             "a UNIX socket may have; choose a shorter folder"
         )
     return config
-
-
-def passphrase_from_environment() -> str | None:
-    """The identity key's passphrase, for a node that has no node file yet; None where none is set.
-
-    Raises:
-        ConfigurationError: the file that it should come from cannot be read.
-    """
-    passphrase = _table(_environment(), "keys").get("passphrase")
-    return None if passphrase is None else str(passphrase)
 
 
 class _Environment(PydanticBaseSettingsSource):

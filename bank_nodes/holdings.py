@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bank_nodes.config import NodeConfig
-from bank_nodes.connectors import load_frame
+from bank_nodes.connectors import read_batches
 from bank_nodes.keystore import load_identity, read_consortium
+from bank_nodes.settings import DataConfig
 from riskfed.errors import ConfigurationError, SchemaError
 from riskfed.protocols.records import Records
 from riskfed.schema import Schema
 from riskfed.secure.keys import Identity, fingerprint
+from riskfed.storage import MEMORY, Scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,22 @@ class Holdings:
         """Read schema and records.
 
         Raises:
-            ConfigurationError: a file is absent or malformed.
+            ConfigurationError: a file is absent or malformed, or a database refuses.
             ContractError: the records do not meet the schema.
         """
         schema = load_schema(config.loan_schema.file)
-        return cls(schema, Records.from_frame(load_frame(config.data, schema), schema))
+        return cls(schema, load_records(config.data, schema))
+
+
+def load_records(data: DataConfig, schema: Schema) -> Records:
+    """Read a bank's records, into its scratch folder if it has one.
+
+    Raises:
+        ConfigurationError: the source is absent, unreadable or refuses; the scratch folder has no room.
+        ContractError: the records do not meet the schema.
+    """
+    storage = MEMORY if data.scratch is None else Scratch(data.scratch)
+    return Records.from_batches(read_batches(data, schema), schema, storage)
 
 
 def load_schema(path: Path) -> Schema:

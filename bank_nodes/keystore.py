@@ -1,19 +1,23 @@
-"""Keys on disk: the bank's own signing key, which is secret, and the consortium's public keys, which all banks have compared."""
+"""Keys on disk: the bank's own signing key and Flower key, which are secret, and the consortium's public keys, which it has pinned.
+
+Secret: the two private key files, mode 0600. Public: the consortium file. It need not be hidden, but whoever can write it decides who
+takes part under which name.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from riskfed.errors import ConfigurationError
-from riskfed.plan import MINIMUM_BANKS
-from riskfed.secure.keys import Identity, fingerprint
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-_LONGEST_NAME = 64
+from bank_nodes.consortium import Consortium, PinnedBank
+from riskfed.errors import ConfigurationError
+from riskfed.secure.keys import Identity
+
 _OTHERS_MAY = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -28,20 +32,7 @@ def generate_identity(path: Path, passphrase: str | None = None) -> Identity:
         ConfigurationError: `path` exists or cannot be written.
     """
     identity = Identity.generate()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # The mode counts from the first instant: at no time can another user open the file.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise ConfigurationError(
-            f"{path} exists; a key is never overwritten: choose another file, or move it away"
-        ) from None
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(identity.to_pem(passphrase))
-        file.flush()
-        os.fsync(file.fileno())
+    _write_private(path, identity.to_pem(passphrase))
     return identity
 
 
@@ -67,55 +58,74 @@ def load_identity(path: Path, passphrase: str | None = None) -> Identity:
         ) from None
 
 
-def read_consortium(path: Path) -> dict[str, str]:
-    """Read the consortium file: bank -> public key (base64), as the banks have compared them by fingerprint.
+def write_node_key(path: Path) -> Path:
+    """Make a SuperNode's key pair (ECDSA P-384, OpenSSH's formats), as ``ssh-keygen -t ecdsa -b 384`` would.
+
+    Args:
+        path: of the private key, mode 0600; must not exist. Flower takes no passphrase for it: it opens the SuperLink's door, and no
+            record, since banks know each other by their signing keys.
+
+    Returns:
+        Path of the public key, ``path.pub``.
 
     Raises:
-        ConfigurationError: absent, malformed, fewer than three banks, a malformed key, or two banks with the same key.
+        ConfigurationError: a file exists or cannot be written.
     """
+    key = ec.generate_private_key(ec.SECP384R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    _write_private(path, private)
+    beside = path.with_name(path.name + ".pub")
+    beside.write_bytes(public + b"\n")
+    return beside
+
+
+def read_consortium(path: Path) -> dict[str, str]:
+    """Read the consortium file: bank -> public signing key (base64) of every bank that may take part in a run.
+
+    Raises:
+        ConfigurationError: absent, malformed, or no consortium, see `Consortium.check`.
+    """
+    consortium = Consortium.load(path)
     try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"cannot read the consortium file {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"consortium file {path} is not TOML: {error}") from None
-    if unknown := sorted(set(fields) - {"banks"}):
-        raise ConfigurationError(f"consortium file {path}: unknown key {', '.join(unknown)}; expected a table [banks]")
-    banks = fields.get("banks")
-    if not isinstance(banks, dict) or not all(isinstance(key, str) for key in banks.values()):
-        raise ConfigurationError(f'consortium file {path}: expected a table [banks] with lines name = "public key"')
-    try:
-        check_consortium(banks)
+        consortium.check()
     except ConfigurationError as error:
         raise ConfigurationError(f"consortium file {path}: {error}") from None
-    return dict(banks)
+    return consortium.keys
 
 
-def write_consortium(path: Path, banks: Mapping[str, str]) -> None:
-    """Write a consortium file.
+def write_consortium(path: Path, banks: Mapping[str, str], flower_keys: Mapping[str, str] | None = None) -> None:
+    """Write a consortium file for banks that one hand has set up: a demo, a test. Banks that do not trust each other pin cards instead.
+
+    Args:
+        path: overwritten.
+        banks: bank -> public signing key (base64).
+        flower_keys: bank -> public Flower key (OpenSSH); none where no node is ever run.
 
     Raises:
-        ConfigurationError: as `read_consortium`.
+        ConfigurationError: no consortium, see `Consortium.check`, or `path` cannot be written.
     """
-    check_consortium(banks)
-    # A JSON string is a TOML basic string, as long as nothing needs a surrogate escape.
-    lines = [f"{json.dumps(name, ensure_ascii=False)} = {json.dumps(banks[name])}" for name in sorted(banks)]
-    path.write_text("\n".join(["[banks]", *lines, ""]), encoding="utf-8")
+    flower = flower_keys or {}
+    pinned = {bank: PinnedBank(signing_key=key, flower_key=flower.get(bank, "")) for bank, key in banks.items()}
+    consortium = Consortium(banks=pinned)
+    consortium.check()
+    consortium.save(path)
 
 
-def check_consortium(banks: Mapping[str, str]) -> None:
-    """Raise ConfigurationError unless there are three banks at least, each with a proper name and a key of its own."""
-    if len(banks) < MINIMUM_BANKS:
-        raise ConfigurationError(f"{len(banks)} banks, expected at least {MINIMUM_BANKS}")
-    holders: dict[str, str] = {}
-    for name, public in banks.items():
-        if not name.isprintable() or not 1 <= len(name.encode()) <= _LONGEST_NAME:
-            raise ConfigurationError(f"a bank's name must have 1 to {_LONGEST_NAME} printable bytes, got {name!r}")
-        try:
-            mark = fingerprint(public)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"bank {name}: {error}") from None
-        if mark in holders:
-            # One party in two seats would count as two banks, and undo the minimum of three.
-            raise ConfigurationError(f"banks {holders[mark]} and {name} have the same key; each must make its own")
-        holders[mark] = name
+def _write_private(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # The mode counts from the first instant: at no time can another user open the file.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise ConfigurationError(
+            f"{path} exists; a key is never overwritten: choose another file, or move it away"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -4,7 +4,8 @@ Line k holds ``sequence`` k, ``time`` (UTC), ``event``, the event's fields, ``pr
 ``hash``, the sha256 of the canonical JSON (sorted keys, no spaces) of all that. A line that is changed, inserted, moved or left
 out breaks the chain. Lines cut off at the end do not: compare the last hash (`Head`) with one that was noted elsewhere.
 
-Events: ``opened``, ``refused``, ``left`` (one for each frame: run, step, frame, bytes, sha256 of its body), ``finished``,
+Events: ``opened`` (with all that was asked), ``refused`` (with the policy's rule, where it was one), ``waiting`` (for an approval),
+``approved`` (by whom, when, which plan), ``left`` (one for each frame: run, step, frame, bytes, sha256 of its body), ``finished``,
 ``dropped``, ``recovered``. The log names runs and counts, and never holds a record's value or a body.
 """
 
@@ -21,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
+from bank_nodes.history import History
 from riskfed.errors import ConfigurationError, ProtectionError
 
 _START: Final = "0" * 64
@@ -41,7 +43,9 @@ class VaultLog:
         path: the file; made (mode 0600) where absent, otherwise verified and continued.
 
     Attributes:
+        path: the file.
         head: where the log ends.
+        history: what its lines add up to.
 
     Raises:
         ProtectionError: the existing log is broken.
@@ -49,10 +53,9 @@ class VaultLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
+        self.history = History()
         self._lock = threading.Lock()
-        self._opened: set[str] = set()
-        self._finished: set[str] = set()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -61,7 +64,7 @@ class VaultLog:
             torn = _cut_torn_line(path)
             self.head = Head()
             for self.head, entry in _entries(path):
-                self._note(entry)
+                self.history.note(entry)
         except BlockingIOError:
             raise ConfigurationError(
                 f"another vault writes the log {path}; stop it, or give this bank a log of its own"
@@ -93,17 +96,17 @@ class VaultLog:
             own = _hash(entry)
             _append(self._descriptor, (_canonical({**entry, "hash": own}) + "\n").encode())
             self.head = Head(self.head.lines + 1, own)
-            self._note(entry)
+            self.history.note(entry)
             if durable:
                 os.fsync(self._descriptor)
 
     def was_opened(self, label: str) -> bool:
         """Whether this run and attempt ("run/attempt") was ever served."""
-        return label in self._opened
+        return self.history.was_opened(label)
 
     def was_finished(self, run: str) -> bool:
         """Whether some attempt of the run came to its end."""
-        return run in self._finished
+        return self.history.was_finished(run)
 
     def close(self) -> None:
         """Bring the log to the disk and let go of it."""
@@ -115,13 +118,6 @@ class VaultLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _note(self, entry: dict[str, Any]) -> None:
-        label = str(entry.get("run", ""))
-        if entry["event"] == "opened":
-            self._opened.add(label)
-        elif entry["event"] == "finished":
-            self._finished.add(label.rpartition("/")[0])
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """The supervisor: keeps a bank's vault and its courier (the stock flower-supernode) running, and stops both together.
 
 The courier gets an environment of its own without any secret of the bank: whoever commands the operator's SuperLink can start code
-there. In production it runs as another user, and the vault alone may read records and keys.
+there. In production it runs as another user, and the vault alone may read records and keys: either as two services (`riskfed node vault`
+and `riskfed node courier`), or by this supervisor, started as root.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 
 from bank_nodes.config import NodeConfig, load_config
-from bank_nodes.log_output import configure_logging
+from bank_nodes.node_metrics import watched
 from bank_nodes.settings import FlowerConfig
 from bank_nodes.supervised import Supervised
+from bank_nodes.users import Account, accounts, check_separation
 from riskfed.errors import ConfigurationError
+from riskfed.log_output import configure_logging
 
 _POLL_SECONDS: Final = 0.2
 _PASSED_ON: Final = (
@@ -46,21 +50,32 @@ def run_node(config_path: Path) -> int:
     config = load_config(config_path)
     flower_files(config)
     asked = _Asked()
-    vault = Supervised("vault", lambda: vault_command(config_path), environment=dict(os.environ))
-    courier = Supervised(
-        "courier",
-        lambda: courier_command(config),
-        environment=courier_environment(config),
-        output=_flower(config).home / "supernode.log",
-    )
-    with asked:
+    vault, courier = _both(config_path, config)
+    with asked, watched(config.metrics, {"vault": vault, "courier": courier}) as tick:
         try:
-            return _supervise(vault, courier, config.vault.socket, asked)
+            return _supervise(vault, courier, config.vault.socket, asked, tick)
         finally:
             # The courier first: it then cannot find its vault gone and report that as a failure.
             courier.stop()
             vault.stop()
             diary.info("the node has stopped", bank=config.bank)
+
+
+def become_courier(config_path: Path) -> NoReturn:
+    """Wait until the vault listens, then turn this process into the stock SuperNode; for a service of its own.
+
+    Raises:
+        ConfigurationError: the node file is wrong, or this user may not connect to the vault.
+    """
+    configure_logging()
+    config = load_config(config_path)
+    flower_files(config)
+    command, environment = courier_command(config), courier_environment(config)
+    diary.info("waiting for the vault", socket=str(config.vault.socket))
+    while not _listens(config.vault.socket):
+        time.sleep(_POLL_SECONDS)
+    diary.info("the vault listens; starting the SuperNode")
+    os.execve(command[0], command, environment)  # noqa: S606  no shell is wanted
 
 
 def flower_files(config: NodeConfig) -> str:
@@ -120,6 +135,35 @@ def courier_environment(config: NodeConfig) -> dict[str, str]:
     return {**passed, "FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
 
+def _both(config_path: Path, config: NodeConfig) -> tuple[Supervised, Supervised]:
+    """Vault and courier, each as the user that the node file names."""
+    own, other = accounts(config)
+    flower = _flower(config)
+    if other is not None:
+        check_separation(config)
+        if not flower.home.exists():
+            flower.home.mkdir(parents=True, mode=0o700)
+            os.chown(flower.home, other.uid, other.gid)
+    vault = Supervised(
+        "vault", lambda: vault_command(config_path), environment=_personal(dict(os.environ), own), account=own
+    )
+    courier = Supervised(
+        "courier",
+        lambda: courier_command(config),
+        environment=_personal(courier_environment(config), other),
+        # In a folder that belongs to the courier, root opens no file: it could be a link to any other.
+        output=flower.home / "supernode.log" if other is None else None,
+        account=other,
+    )
+    return vault, courier
+
+
+def _personal(environment: dict[str, str], account: Account | None) -> dict[str, str]:
+    if account is None:
+        return environment
+    return {**environment, "USER": account.name, "LOGNAME": account.name, "HOME": account.home}
+
+
 class _Asked:
     """Whether SIGTERM or SIGINT has asked the node to stop."""
 
@@ -138,7 +182,7 @@ class _Asked:
         self.to_stop = True
 
 
-def _supervise(vault: Supervised, courier: Supervised, path: Path, asked: _Asked) -> int:
+def _supervise(vault: Supervised, courier: Supervised, path: Path, asked: _Asked, tick: Callable[[], None]) -> int:
     vault.start()
     while not asked.to_stop:
         if not vault.keep_running():
@@ -148,6 +192,7 @@ def _supervise(vault: Supervised, courier: Supervised, path: Path, asked: _Asked
             courier.start()
         if courier.started and not courier.keep_running():
             return 1
+        tick()
         time.sleep(_POLL_SECONDS)
     return 0
 
@@ -156,6 +201,11 @@ def _listens(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(os.fspath(path))
+        except PermissionError:
+            raise ConfigurationError(
+                f"this user may not connect to the vault's socket {path}: it must be in vault.socket_group and may need the right "
+                "to pass through the folders above"
+            ) from None
         except OSError:
             return False
     return True

@@ -1,4 +1,8 @@
-"""What a bank lets its records be used for. The bank decides; the vault obeys before a single byte leaves."""
+"""What a bank lets its records be used for. The bank decides; the vault obeys before a single byte leaves.
+
+Rules look at the plan, at this bank's records, and at what its log tells of the last 24 hours. What a person at the bank has to approve
+besides is in `bank_nodes.approvals`. docs/policy.md says what each rule is for.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from riskfed.errors import PolicyError
+from riskfed.jobs import ReleaseForm
 from riskfed.plan import MINIMUM_BANKS, Plan
+from riskfed.protocols.rounds import most_rounds
 
 if TYPE_CHECKING:
+    from bank_nodes.history import History
     from riskfed.protocols.records import Records
 
 _SAFE_KEY_BITS: Final = 2048
@@ -20,13 +27,22 @@ class Policy(BaseModel):
     """One bank's rules; all have defaults.
 
     Attributes:
+        approval: "automatic": what the other rules allow may run; "manual": somebody at the bank must approve each plan as well.
         jobs: kinds of job that may run.
+        banks: the only banks that this one computes with; empty: any whose key it has pinned.
+        required_banks: banks without which this one does not compute.
         min_banks: fewest banks of a run, this one included; at least 3, since of two each learns the other's sums.
         min_rows: fewest records that this bank takes part with.
         min_defaults: fewest defaults among them; at least 1.
+        min_cell: fewest rows behind any count or figure that the server gets (a job's ``least_cell``).
+        min_child_weight: least ``min_child_weight`` of a job: no leaf has a smaller sum of hessians, hence fewer than four times as
+            many rows of weight 1.
+        releases: forms in which a finished model may leave the banks (a job's ``release``).
         protections: accepted protections of sums.
         min_key_bits: smallest Paillier modulus; at least 2048.
-        max_trees: most trees of a model: bounds how many sums are asked over the records.
+        max_trees: most trees of a model.
+        max_rounds_per_day: most protected sums over the records that leave in any 24 hours, over all runs.
+        max_runs_per_day: most runs that begin in any 24 hours; another attempt of a run is the same run.
         exact_cuts: whether cuts may be exact values of some record (a job's ``cut_rounds = 8``), which all banks and the holders
             of the model then see.
         show_own_metrics: whether the operator may see figures of this bank alone.
@@ -34,49 +50,48 @@ class Policy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    approval: Literal["automatic", "manual"] = "automatic"
     jobs: tuple[str, ...] = ("horizontal_xgboost",)
+    banks: tuple[str, ...] = ()
+    required_banks: tuple[str, ...] = ()
     min_banks: int = Field(default=MINIMUM_BANKS, ge=MINIMUM_BANKS)
     min_rows: int = Field(default=500, ge=1)
     min_defaults: int = Field(default=1, ge=1)
+    min_cell: int = Field(default=20, ge=1)
+    min_child_weight: float = Field(default=1.0, ge=0)
+    releases: tuple[ReleaseForm, ...] = Field(default=("full", "reduced", "withheld"), min_length=1)
     protections: tuple[Literal["masking", "paillier"], ...] = Field(default=("masking", "paillier"), min_length=1)
     min_key_bits: int = Field(default=_SAFE_KEY_BITS, ge=_SAFE_KEY_BITS)
     max_trees: int = Field(default=1000, ge=1)
+    max_rounds_per_day: int = Field(default=20_000, ge=1)
+    max_runs_per_day: int = Field(default=20, ge=1)
     exact_cuts: bool = False
     show_own_metrics: bool = False
 
-    def check(self, plan: Plan, records: Records, target: str = "label") -> None:
+    def check(self, plan: Plan, records: Records, target: str = "label", *, bank: str = "") -> None:
         """Refuse a run that this bank does not want.
 
         Args:
             plan: what is asked.
             records: this bank's records.
             target: name of the label's column, for the message.
+            bank: this bank's name.
 
         Raises:
             PolicyError: names the rule, what was got and what this bank wants.
         """
-        self.check_plan(plan)
+        self.check_plan(plan, bank)
         self.check_records(records, target)
 
-    def check_plan(self, plan: Plan) -> None:
+    def check_plan(self, plan: Plan, bank: str = "") -> None:
         """The part of `check` that looks at the plan alone.
 
         Raises:
             PolicyError: as `check`.
         """
-        job = plan.job
-        if job.kind not in self.jobs:
-            raise _refusal("jobs", job.kind, f"one of {', '.join(self.jobs)}")
-        if len(plan.roster) < self.min_banks:
-            raise _refusal("min_banks", f"{len(plan.roster)} banks", f"at least {self.min_banks}")
-        if plan.protection not in self.protections:
-            raise _refusal("protections", plan.protection, f"one of {', '.join(self.protections)}")
-        if plan.protection == "paillier" and plan.key_bits < self.min_key_bits:
-            raise _refusal("min_key_bits", f"{plan.key_bits} bits", f"at least {self.min_key_bits}")
-        if job.n_estimators > self.max_trees:
-            raise _refusal("max_trees", f"{job.n_estimators} trees", f"at most {self.max_trees}")
-        if job.cut_rounds == 8 and not self.exact_cuts:
-            raise _refusal("exact_cuts", "cut_rounds 8, which discloses exact values", "cut_rounds 4")
+        self._check_roster(plan, bank)
+        self._check_protection(plan)
+        self._check_job(plan)
 
     def check_records(self, records: Records, target: str = "label") -> None:
         """The part of `check` that looks at the records alone.
@@ -93,6 +108,66 @@ class Policy(BaseModel):
                 "min_defaults", f"{got} with a positive label in column {target}", f"at least {self.min_defaults}"
             )
 
+    def check_allowance(self, plan: Plan, history: History) -> None:
+        """Refuse a run for which the day's allowance may not suffice. A run that was begun may go on while anything is left.
+
+        Raises:
+            PolicyError: as `check`.
+        """
+        self.check_round(history)
+        if history.was_begun(plan.run):
+            return
+        if (runs := history.runs_today()) >= self.max_runs_per_day:
+            raise _refusal(
+                "max_runs_per_day", f"one more run after {runs} in 24 hours", f"at most {self.max_runs_per_day}"
+            )
+        most, used = most_rounds(plan.job), history.rounds_today()
+        if used + most > self.max_rounds_per_day:
+            got = f"a job of up to {most} rounds after {used} in 24 hours"
+            raise _refusal("max_rounds_per_day", got, f"at most {self.max_rounds_per_day} rounds in all")
+
+    def check_round(self, history: History) -> None:
+        """Refuse one more round of a run, whatever was allowed when it began.
+
+        Raises:
+            PolicyError: as `check`.
+        """
+        if (used := history.rounds_today()) >= self.max_rounds_per_day:
+            got = f"one more round after {used} in 24 hours"
+            raise _refusal("max_rounds_per_day", got, f"at most {self.max_rounds_per_day}")
+
+    def _check_roster(self, plan: Plan, bank: str) -> None:
+        if len(plan.roster) < self.min_banks:
+            raise _refusal("min_banks", f"{len(plan.roster)} banks", f"at least {self.min_banks}")
+        others = [name for name in plan.roster if name != bank]
+        if self.banks and (unwanted := [name for name in others if name not in self.banks]):
+            raise _refusal("banks", f"a run with {', '.join(unwanted)}", f"no others than {', '.join(self.banks)}")
+        if absent := [name for name in self.required_banks if name not in plan.roster]:
+            raise _refusal("required_banks", f"a run without {', '.join(absent)}", "it in every run")
+
+    def _check_protection(self, plan: Plan) -> None:
+        if plan.protection not in self.protections:
+            raise _refusal("protections", plan.protection, f"one of {', '.join(self.protections)}")
+        if plan.protection == "paillier" and plan.key_bits < self.min_key_bits:
+            raise _refusal("min_key_bits", f"{plan.key_bits} bits", f"at least {self.min_key_bits}")
+
+    def _check_job(self, plan: Plan) -> None:
+        job = plan.job
+        if job.kind not in self.jobs:
+            raise _refusal("jobs", job.kind, f"one of {', '.join(self.jobs)}")
+        if job.n_estimators > self.max_trees:
+            raise _refusal("max_trees", f"{job.n_estimators} trees", f"at most {self.max_trees}")
+        if job.cut_rounds == 8 and not self.exact_cuts:
+            raise _refusal("exact_cuts", "cut_rounds 8, which discloses exact values", "cut_rounds 4")
+        if job.least_cell < self.min_cell:
+            raise _refusal("min_cell", f"least_cell {job.least_cell}", f"at least {self.min_cell} rows")
+        if job.min_child_weight < self.min_child_weight:
+            raise _refusal("min_child_weight", f"{job.min_child_weight:g}", f"at least {self.min_child_weight:g}")
+        if job.release not in self.releases:
+            raise _refusal("releases", f"release {job.release}", f"one of {', '.join(self.releases)}")
+
 
 def _refusal(rule: str, got: Any, wanted: str) -> PolicyError:
-    return PolicyError(f"policy rule {rule}: got {got}, this bank wants {wanted}; only this bank can change its policy")
+    return PolicyError(
+        f"policy rule {rule}: got {got}, this bank wants {wanted}; only this bank can change its policy", rule
+    )

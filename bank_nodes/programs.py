@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -13,18 +13,26 @@ from riskfed.protocols.program import Program
 from riskfed.protocols.records import Records
 from riskfed.schema import Schema
 
-PROGRAMS: Final[Mapping[str, Callable[[Records, Schema, Any], Program[Any]]]] = {
+PROGRAMS: Final[Mapping[str, Callable[..., Program[Any]]]] = {
     "horizontal_xgboost": horizontal_xgboost.train,
 }
-"""Kind of job -> one bank's side of it."""
+"""Kind of job -> one bank's side of it: ``program(records, schema, job, journal=...)``."""
 
 
-def program_for(plan: Plan, records: Records, schema: Schema) -> Callable[[], Program[Any]]:
+def program_for(
+    plan: Plan, records: Records, schema: Schema, journal: Sequence[bytes] | None = None
+) -> Callable[[], Program[Any]]:
     """What makes the plan's program over this bank's records.
+
+    Args:
+        plan: the run.
+        records: this bank's.
+        schema: the consortium's.
+        journal: what this bank has kept of earlier attempts; None in the first.
 
     Raises:
         JobError: the installed release has no program for the job.
     """
     if plan.job.kind not in PROGRAMS:
         raise JobError(f"no program for job {plan.job.kind}; this bank's release has {', '.join(PROGRAMS)}")
-    return partial(PROGRAMS[plan.job.kind], records, schema, plan.job)
+    return partial(PROGRAMS[plan.job.kind], records, schema, plan.job, journal=journal)

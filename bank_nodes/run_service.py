@@ -14,15 +14,19 @@ the other side; the text of any other exception stays here, since it might hold 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
+from bank_nodes.admission import Admission, asked_in
+from bank_nodes.checkpoints import Checkpoints
 from bank_nodes.holdings import Holdings
 from bank_nodes.log import VaultLog
 from bank_nodes.models import check_run_name, store_release
@@ -58,10 +62,11 @@ class RunService:
     Args:
         bank: this bank's name.
         keys: its signing key, and the public keys of the whole consortium by bank.
-        holdings: schema and records; or, where they are unfit, the reason, with which every run is refused.
+        holdings: schema and records; or, where they are unfit, the reason, with which every run is refused. Kept as an attribute.
         policy: what the records may be used for.
         log: gets everything that leaves.
         models: folder for finished models.
+        checkpoints: journals of unfinished runs.
     """
 
     def __init__(
@@ -73,13 +78,16 @@ class RunService:
         policy: Policy,
         log: VaultLog,
         models: Path,
+        checkpoints: Checkpoints,
     ) -> None:
         self.bank = bank
         self._identity, self._pinned = keys
-        self._holdings = holdings
+        self.holdings = holdings
         self._policy = policy
+        self._admission = Admission(bank, policy, log)
         self._log = log
         self._models = models
+        self._checkpoints = checkpoints
         self._run: _OpenRun | None = None
         self._lock = threading.Lock()
 
@@ -98,7 +106,14 @@ class RunService:
             try:
                 return self._serve(label, batch, carrier)
             except RiskfedError as error:
-                return self._give_up(label, str(error))
+                return self._give_up(label, self._told(error), getattr(error, "rule", ""))
+            except OSError as error:
+                diary.error("the vault cannot write", run=label, reason=str(error))
+                return self._give_up(
+                    label,
+                    f"bank {self.bank} cannot write its log or checkpoints ({error.strerror}); the bank must mend its disk, "
+                    "then the operator can resume the run",
+                )
             except Exception:
                 # Its text may hold anything, a record's value too: it stays in the bank.
                 diary.exception("internal error", run=label)
@@ -114,7 +129,8 @@ class RunService:
         """Drop the run that is open, if any; the vault is about to end."""
         # A party may be computing for long; the process will not wait for it.
         got = self._lock.acquire(timeout=_PATIENCE)
-        self._drop(reason)
+        with contextlib.suppress(OSError):  # a full disk must not keep the vault from stopping
+            self._drop(reason)
         if got:
             self._lock.release()
 
@@ -127,7 +143,7 @@ class RunService:
                 self._drop(f"the server ended the run: {frames[0].body.decode(errors='replace')}")
             return b""
         if self._run is None or not self._is_open(label):
-            raise RemoteProtocolError(f"run {label} is not open at bank {self.bank}; the operator must start a new run")
+            return self._not_open(label)
         self._run.carriers.add(carrier)
         answer = self._run.party.receive(batch)
         if self._run.party.finished:
@@ -139,13 +155,15 @@ class RunService:
         plan = self._accepted_plan(label, frames)
         seat = Seat(self.bank, self._identity, {bank: self._pinned[bank] for bank in plan.roster}, plan)
         holdings = self._fit_holdings(plan)
-        self._policy.check(plan, holdings.records, holdings.schema.target)
-        program = program_for(plan, holdings.records, holdings.schema)
+        approval = self._admission.check(label, plan, holdings.records, holdings.schema.target)
         self._make_room(plan)
+        program = program_for(plan, holdings.records, holdings.schema, self._checkpoints.take_up(plan))
         # On the disk before anything leaves: this run and attempt is never served again, not even after a crash.
-        self._log.record("opened", durable=True, run=label, **_facts(plan))
+        self._admission.use(label, approval)
+        self._log.record("opened", durable=True, run=label, **asked_in(plan))
         diary.info("run opened", run=label, job=plan.job.kind, banks=len(plan.roster))
-        party = Party(seat, program, shows_own_metrics=self._policy.show_own_metrics)
+        keep = partial(self._checkpoints.append, plan)
+        party = Party(seat, program, shows_own_metrics=self._policy.show_own_metrics, keep=keep)
         self._run = _OpenRun(label, party, {carrier})
         return self._let_out(label, party.begin())
 
@@ -175,20 +193,20 @@ class RunService:
         return plan
 
     def _fit_holdings(self, plan: Plan) -> Holdings:
-        if isinstance(self._holdings, ContractError):
-            raise ContractError(f"bank {self.bank} cannot take part: {self._holdings}")
-        if isinstance(self._holdings, RiskfedError):
+        if isinstance(self.holdings, ContractError):
+            raise ContractError(f"bank {self.bank} cannot take part: {self.holdings}")
+        if isinstance(self.holdings, RiskfedError):
             # What else is wrong speaks of the bank's own files, which are nobody else's affair.
             raise RiskfedError(
                 f"bank {self.bank} cannot take part: it could not load its records; the bank must run riskfed node check"
             )
-        schema = self._holdings.schema
+        schema = self.holdings.schema
         if plan.schema_fingerprint != schema.fingerprint:
             raise SchemaError(
                 f"bank {self.bank} holds schema {schema.name} version {schema.version} with fingerprint {schema.fingerprint[:16]}, "
                 f"the run wants {plan.schema_fingerprint[:16]}; all must hold the same file"
             )
-        return self._holdings
+        return self.holdings
 
     def _make_room(self, plan: Plan) -> None:
         """Drop an open run that no courier carries any more, or of which this is a later attempt; refuse otherwise."""
@@ -202,7 +220,7 @@ class RunService:
 
     def _finish(self, run: _OpenRun) -> None:
         plan = run.party.seat.plan
-        release: ModelRelease = run.party.outcome.release
+        release: ModelRelease = run.party.outcome.full
         try:
             home = store_release(self._models, plan, release)
         except ConfigurationError as error:
@@ -210,30 +228,53 @@ class RunService:
             raise RiskfedError(
                 f"bank {self.bank} could not store the model; the bank must see its vault's log"
             ) from None
-        sha256 = hashlib.sha256(release.booster).hexdigest()
-        self._log.record("finished", durable=True, run=run.label, booster_sha256=sha256)
+        facts = {"booster_sha256": release.model_sha256, "released": plan.job.release}
+        self._log.record("finished", durable=True, run=run.label, **facts)
+        self._checkpoints.forget(plan)
         diary.info("run finished", run=run.label, model=str(home))
         self._run = None
 
-    def _give_up(self, label: str, reason: str) -> bytes:
-        """Answer FAILED. Whatever goes wrong under the open run's label ends that run; other labels cannot touch it."""
-        step = 0
-        if self._run is not None and self._is_open(label):
-            step = self._run.party.seat.step
-            self._drop(reason)
-        else:
-            self._log.record("refused", durable=True, run=label, reason=reason[:_LONGEST_REASON])
-            diary.warning("run refused", run=label, reason=reason)
-        return self._let_out(label, encode_batch([Frame(Kind.FAILED, step, reason.encode())]))
+    def _not_open(self, label: str) -> bytes:
+        """A run that this vault has opened and does not know any more was lost with an earlier process: another attempt may go on."""
+        if not self._log.was_opened(label) or self._log.was_finished(label.rpartition("/")[0]):
+            raise RemoteProtocolError(f"run {label} is not open at bank {self.bank}; the operator must start a new run")
+        reason = f"the vault of {self.bank} was restarted"
+        return self._let_out(label, encode_batch([Frame(Kind.LOST, 0, reason.encode())]))
 
-    def _drop(self, reason: str) -> None:
+    def _told(self, error: RiskfedError) -> str:
+        """What the other side is told: what is wrong with the bank's own files and folders is nobody else's affair."""
+        if type(error) is not ConfigurationError:
+            return str(error)
+        diary.error("the vault cannot go on", reason=str(error))
+        return f"bank {self.bank} cannot go on for a reason of its own; the bank must see its vault's log, then the run can be resumed"
+
+    def _give_up(self, label: str, reason: str, rule: str = "") -> bytes:
+        """Answer FAILED. Whatever goes wrong under the open run's label ends that run; other labels cannot touch it."""
+        step = self._run.party.seat.step if self._run is not None and self._is_open(label) else 0
+        answer = encode_batch([Frame(Kind.FAILED, step, reason.encode())])
+        try:
+            if self._is_open(label):
+                self._drop(reason, rule)
+            else:
+                self._log.record("refused", durable=True, run=label, reason=reason[:_LONGEST_REASON], rule=rule)
+                diary.warning("run refused", run=label, reason=reason)
+            return self._let_out(label, answer)
+        except OSError:
+            # On a full disk the log takes nothing. The reason holds nothing of a record, and without it all others would only wait.
+            diary.error("the log cannot be written", run=label, reason=reason)
+            return answer
+
+    def _drop(self, reason: str, rule: str = "") -> None:
         if self._run is not None:
             label, self._run = self._run.label, None
-            self._log.record("dropped", durable=True, run=label, reason=reason[:_LONGEST_REASON])
+            self._log.record("dropped", durable=True, run=label, reason=reason[:_LONGEST_REASON], rule=rule)
             diary.warning("run dropped", run=label, reason=reason)
 
     def _let_out(self, label: str, batch: bytes) -> bytes:
-        for frame in decode_batch(batch):
+        frames = decode_batch(batch)
+        if any(frame.kind is Kind.COMBINE for frame in frames):
+            self._admission.check_round()
+        for frame in frames:
             digest = hashlib.sha256(frame.body).hexdigest()
             self._log.record(
                 "left", run=label, step=frame.step, frame=frame.kind.name, bytes=len(frame.body), sha256=digest
@@ -242,14 +283,3 @@ class RunService:
 
     def _is_open(self, label: str) -> bool:
         return self._run is not None and self._run.label == label
-
-
-def _facts(plan: Plan) -> dict[str, Any]:
-    """What the log keeps of a plan."""
-    return {
-        "job": plan.job.kind,
-        "roster": list(plan.roster),
-        "protection": plan.protection,
-        "schema": plan.schema_fingerprint,
-        "plan": plan.digest.hex(),
-    }

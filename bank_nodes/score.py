@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bank_nodes.config import NodeConfig
-from bank_nodes.connectors import check_features, file_kind, load_frame
+from bank_nodes.connectors import file_kind, read_batches
 from bank_nodes.models import StoredModel, load_model
 from bank_nodes.settings import DataConfig
+from riskfed.contract import Findings
 from riskfed.errors import ConfigurationError, RegistryError
 from riskfed.schema import Schema
 from riskfed.scorecard.points import ScoreScale
 from riskfed.trees.booster_json import parse_booster
 from riskfed.trees.logit import sigmoid
 from riskfed.trees.predictor import Predictor
-
-_ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ def score_file(
     id_column: str = "id",
     scale: ScoreScale | None = None,
 ) -> Scored:
-    """Score a file of applicants.
+    """Score a file of applicants, of any size: some rows are in memory at a time.
 
     Args:
         config: the bank's node file; gives the models' folder and the delimiter of CSV files.
@@ -60,15 +64,14 @@ def score_file(
     predictor = _predictor(stored)
     source = DataConfig(path=input, delimiter=config.data.delimiter)
     target = DataConfig(path=output, delimiter=config.data.delimiter)
-    file_kind(target)
-    frame = load_frame(source, stored.schema, labelled=False, also=[id_column])
-    check_features(frame, stored.schema)
-    margins, pds = _predict(predictor, frame, stored.schema)
-    scores = pd.DataFrame({"pd": pds, "points": (scale or ScoreScale()).points_of_log_odds(margins)})
-    if id_column in frame.columns:
-        scores.insert(0, id_column, frame[id_column].to_numpy())
-    _write(scores, target)
-    return Scored(len(scores), stored.run, output)
+    findings, rows = Findings(stored.schema, labelled=False), 0
+    with _scores_file(output, target) as scores:
+        for batch in read_batches(source, stored.schema, labelled=False, also=[id_column]):
+            if findings.look_at(batch):
+                scores.write(_scores(batch.frame, predictor, stored.schema, id_column, scale or ScoreScale()))
+                rows += len(batch.frame)
+        findings.check()
+    return Scored(rows, stored.run, output)
 
 
 def _predictor(stored: StoredModel) -> Predictor:
@@ -80,23 +83,61 @@ def _predictor(stored: StoredModel) -> Predictor:
     return Predictor(parsed.trees, parsed.base_score)
 
 
-def _predict(predictor: Predictor, frame: pd.DataFrame, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) float32 margins and PDs; encoded piece by piece, so that a large file needs little more memory than its columns."""
-    margins = np.empty(len(frame), dtype=np.float32)
-    for start in range(0, len(frame), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        margins[rows] = predictor.margins(schema.encode(frame.iloc[rows]))
-    return margins, sigmoid(margins)
+def _scores(
+    frame: pd.DataFrame, predictor: Predictor, schema: Schema, id_column: str, scale: ScoreScale
+) -> pd.DataFrame:
+    margins = predictor.margins(schema.encode(frame)).astype(np.float32)
+    scores = pd.DataFrame({"pd": sigmoid(margins), "points": scale.points_of_log_odds(margins)})
+    if id_column in frame.columns:
+        scores.insert(0, id_column, frame[id_column].array)
+    return scores
 
 
-def _write(scores: pd.DataFrame, target: DataConfig) -> None:
-    draft = target.path.with_name(f".{target.path.name}.draft")
+@contextmanager
+def _scores_file(output: Path, target: DataConfig) -> Iterator[_Writer]:
+    """A file that takes its name once all is written, and leaves nothing otherwise."""
+    kind = file_kind(target)
+    draft = output.with_name(f".{output.name}.draft")
     try:
-        if file_kind(target) == "csv":
-            scores.to_csv(draft, index=False, sep=target.delimiter)
-        else:
-            scores.to_parquet(draft, index=False)
-        draft.replace(target.path)
+        with draft.open("wb") as file:
+            writer = _CsvWriter(file, target.delimiter) if kind == "csv" else _ParquetWriter(file)
+            yield writer
+            writer.close()
+        draft.replace(output)
     except OSError as error:
+        raise ConfigurationError(f"cannot write {output}: {error.strerror}") from None
+    finally:
         draft.unlink(missing_ok=True)
-        raise ConfigurationError(f"cannot write {target.path}: {error.strerror}") from None
+
+
+class _CsvWriter:
+    def __init__(self, file: IO[bytes], delimiter: str) -> None:
+        self._file = file
+        self._delimiter = delimiter
+
+    def write(self, scores: pd.DataFrame) -> None:
+        first = self._file.tell() == 0
+        self._file.write(scores.to_csv(index=False, header=first, sep=self._delimiter).encode())
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class _ParquetWriter:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, scores: pd.DataFrame) -> None:
+        table = pa.Table.from_pandas(scores, preserve_index=False)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, table.schema)
+        self._writer.write_table(table.cast(self._writer.schema))
+
+    def close(self) -> None:
+        """Write what ends the file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+_Writer = _CsvWriter | _ParquetWriter

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from bank_nodes.row_filter import Condition
 
 FileKind = Literal["csv", "parquet"]
+_PASSWORD_IN_URL = re.compile(
+    r"^[^/]*://[^@]*:[^@]*@|[?&;:/ ][^=&;]*(password|passwd|pwd|passphrase|secret|token)[^=&;]*=", re.IGNORECASE
+)
+"""user:password before the host, or a parameter that looks like one. Rather too much than too little is refused."""
 
 
 class Section(BaseModel):
@@ -15,17 +23,55 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    """Where the records are.
+    """Where the records are: a file (`path`), or a database (`url` with `table` or `query`). See docs/connect-data.md.
 
     Attributes:
-        path: the file.
-        kind: "csv" or "parquet"; None: by the file's suffix (.csv, .parquet, .pq).
+        path: a CSV file, a Parquet file, or a folder of Parquet files, possibly partitioned (``year=2024/...``).
+        kind: "csv" or "parquet"; None: by the file's suffix (.csv, .parquet, .pq), and a folder is Parquet.
         delimiter: between the fields of a CSV file, which is UTF-8 with a header line.
+        url: a SQLAlchemy URL without a password.
+        password: of the database's user; from the environment only.
+        table: a table or view, "schema.name" where it is not on the search path.
+        query: one SELECT, in place of a table.
+        filter: conditions that a row must meet to be a record, all of them.
+        scratch: folder for records that are larger than memory; None keeps them in memory.
+        connect_timeout: seconds until a database must have answered; PostgreSQL.
+        statement_timeout: seconds that a database may take for one batch of rows; PostgreSQL.
     """
 
-    path: Path
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    path: Path | None = None
     kind: FileKind | None = None
     delimiter: str = Field(default=",", min_length=1, max_length=1)
+    url: str | None = None
+    password: SecretStr | None = None
+    table: str | None = Field(default=None, min_length=1)
+    query: str | None = Field(default=None, min_length=1)
+    filter: tuple[Condition, ...] = ()
+    scratch: Path | None = None
+    connect_timeout: int = Field(default=10, ge=2, le=3600)
+    statement_timeout: int = Field(default=600, ge=1, le=86_400)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.path is None) == (self.url is None):
+            raise ValueError("expected either path, a file or folder, or url, a database")
+        if self.url is None and (self.table or self.query or self.password):
+            raise ValueError("table, query and password go with url, a database")
+        if self.url is not None and (self.table is None) == (self.query is None):
+            raise ValueError("a database needs either table or query")
+        return self
+
+    @field_validator("url")
+    @classmethod
+    def _without_password(cls, url: str | None) -> str | None:
+        if url is not None and _PASSWORD_IN_URL.search(unquote(url)):
+            raise ValueError(
+                "the URL holds a password, and a node file is copied around; leave it out and set "
+                "RISKFED_NODE__DATA__PASSWORD or RISKFED_NODE__DATA__PASSWORD_FILE"
+            )
+        return url
 
 
 class SchemaConfig(Section):
@@ -35,7 +81,7 @@ class SchemaConfig(Section):
 
 
 class ConsortiumConfig(Section):
-    """Who belongs to the consortium: `file` is TOML, see `bank_nodes.keystore.read_consortium`."""
+    """Who belongs to the consortium: `file` is TOML, see `bank_nodes.consortium`; `riskfed node pin` writes it."""
 
     file: Path
 
@@ -59,13 +105,17 @@ class VaultConfig(Section):
         socket: UNIX socket that the courier connects to.
         log: the vault's log.
         models: folder of finished models.
+        checkpoints: folder of the journals from which an interrupted run goes on.
         socket_group: group that may connect besides the vault's own user; for a courier that runs as another user.
+        user: whom `riskfed node run` runs the vault as, where it is started as root.
     """
 
     socket: Path
     log: Path
     models: Path
+    checkpoints: Path = Path("checkpoints")
     socket_group: str | None = None
+    user: str | None = None
 
 
 class FlowerConfig(Section):
@@ -78,6 +128,8 @@ class FlowerConfig(Section):
         home: Flower's own folder (FLWR_HOME); also holds the SuperNode's output.
         host: address on which the SuperNode talks to its own child processes; stay on loopback.
         port: its port; 0 picks a free one.
+        user: the courier's own user, who must not be able to read the bank's keys, records and log; `riskfed node run` switches to it
+            where it is started as root.
     """
 
     superlink: str = Field(pattern=r"^\S+:[0-9]{1,5}$")
@@ -86,3 +138,26 @@ class FlowerConfig(Section):
     home: Path = Path("flower")
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
+    user: str | None = None
+
+
+class MetricsConfig(Section):
+    """Prometheus metrics, which stay inside the bank; none unless `file` is set.
+
+    Attributes:
+        file: text file that the vault writes every few seconds, for node_exporter's textfile collector; ends in .prom. The
+            supervisor writes one of its own beside it, with -node before the .prom.
+        listen: host:port on which `riskfed node run` serves both over HTTP; they tell the number of records: stay on loopback, or
+            on an address that only the bank's monitoring reaches.
+    """
+
+    file: Path | None = None
+    listen: str | None = Field(default=None, pattern=r"^\S+:[0-9]{1,5}$")
+
+    @model_validator(mode="after")
+    def _something_to_serve(self) -> Self:
+        if self.file is not None and self.file.suffix != ".prom":
+            raise ValueError("file must end in .prom, or no collector takes it")
+        if self.listen is not None and self.file is None:
+            raise ValueError("listen serves what file holds; set file too")
+        return self

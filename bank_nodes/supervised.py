@@ -14,6 +14,8 @@ from typing import IO, Any, Final
 
 import structlog
 
+from bank_nodes.users import Account
+
 WRONG_CONFIGURATION: Final = 2
 """Exit code after which starting again is of no use."""
 _FIRST_PAUSE: Final = 1.0
@@ -37,8 +39,12 @@ class Supervised:
         command: makes the command line, anew for every start.
         environment: the whole environment of the process.
         output: file that gets its standard output and error, appended; None: as this process's own.
+        account: user that it runs as, with that user's groups and no others; None: this process's own.
         give_up_after: seconds of failing starts.
         clock: monotonic seconds.
+
+    Attributes:
+        starts: how often it was started.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class Supervised:
         *,
         environment: Mapping[str, str],
         output: Path | None = None,
+        account: Account | None = None,
         give_up_after: float = _GIVE_UP_AFTER,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -55,6 +62,7 @@ class Supervised:
         self._command = command
         self._environment = dict(environment)
         self._output = output
+        self._account = account
         self._give_up_after = give_up_after
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
@@ -62,6 +70,12 @@ class Supervised:
         self._failing_since: float | None = None
         self._pause = _FIRST_PAUSE
         self._next_start: float | None = None
+        self.starts = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs now."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def started(self) -> bool:
@@ -82,12 +96,17 @@ class Supervised:
                 stdout=stream,
                 stderr=subprocess.STDOUT if stream is not None else None,
                 start_new_session=True,
+                # Groups, group, user, in this order, and before the function below: a change of user would undo what that asks for.
+                user=None if self._account is None else self._account.uid,
+                group=None if self._account is None else self._account.gid,
+                extra_groups=None if self._account is None else self._account.groups,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509  this process has one thread
             )
         finally:
             if stream is not None:
                 stream.close()
         self._started_at, self._next_start = self._clock(), None
+        self.starts += 1
         diary.info(f"{self.name} started", pid=self._process.pid, output=str(self._output or "standard error"))
 
     def keep_running(self) -> bool:

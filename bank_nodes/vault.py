@@ -15,13 +15,15 @@ from pathlib import Path
 
 import structlog
 
+from bank_nodes.checkpoints import Checkpoints
 from bank_nodes.config import NodeConfig, load_config
 from bank_nodes.holdings import Holdings, load_own_keys
 from bank_nodes.listener import Listener
 from bank_nodes.log import VaultLog
-from bank_nodes.log_output import configure_logging
+from bank_nodes.metrics import metered
 from bank_nodes.run_service import RunService
 from riskfed.errors import ConfigurationError, RiskfedError
+from riskfed.log_output import configure_logging
 
 diary = structlog.get_logger("vault")
 
@@ -56,7 +58,13 @@ def make_service(config: NodeConfig, log: VaultLog) -> RunService:
     """
     keys = load_own_keys(config)
     return RunService(
-        config.bank, keys, _load_holdings(config), policy=config.policy, log=log, models=config.vault.models
+        config.bank,
+        keys,
+        _load_holdings(config),
+        policy=config.policy,
+        log=log,
+        models=config.vault.models,
+        checkpoints=Checkpoints(config.vault.checkpoints),
     )
 
 
@@ -64,7 +72,10 @@ def _run(config: NodeConfig) -> None:
     with VaultLog(config.vault.log) as log:
         service = make_service(config, log)
         try:
-            with Listener(config.vault.socket, service, group=config.vault.socket_group) as listener:
+            with (
+                metered(service, service.holdings, config) as served,
+                Listener(config.vault.socket, served, group=config.vault.socket_group) as listener,
+            ):
                 diary.info("the vault is listening", bank=config.bank, socket=str(config.vault.socket))
                 listener.serve()
         finally:

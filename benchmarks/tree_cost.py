@@ -39,7 +39,7 @@ def measure(
     binned = xgboost.QuantileDMatrix(matrix, labels, max_bin=max_bin, nthread=1)
     cuts = cuts_of(binned)
     booster, xgboost_seconds = _time_xgboost(binned, job, cuts)
-    codes = cuts.bin(matrix)
+    codes = cuts.bin(matrix.T.__getitem__, rows)
     defaults = float(labels.sum(dtype=np.float64))
     base_score = float(estimate_base_score(defaults, rows - defaults))
     grower = Grower(
@@ -61,6 +61,54 @@ def measure(
         "steps": steps,
         "identical": _trees(own) == _trees(theirs),
     }
+
+
+def compare_threads(
+    rows: int,
+    features: int = 26,
+    *,
+    threads: int = 2,
+    max_bin: int = 256,
+    max_depth: int = 6,
+    trees: int = 12,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Wall time of a tree, and what threads do for it: one party with one and with ``threads``, xgboost with ``threads``.
+
+    They take turns, tree by tree; of each the fastest tree counts, since another process can only slow one down.
+
+    Returns:
+        Seconds a tree, ``speedup`` of the party by its threads, and ``ratio`` of the party to xgboost, both with ``threads``.
+    """
+    matrix, labels = _records(rows, features, seed)
+    job = HorizontalXgboost(n_estimators=trees, max_depth=max_depth, max_bin=max_bin)
+    binned = xgboost.QuantileDMatrix(matrix, labels, max_bin=max_bin, nthread=threads)
+    cuts = cuts_of(binned)
+    booster = xgboost.Booster(xgboost_parameters(job, cuts.feature_names) | {"nthread": threads}, [binned])
+    codes, ones = cuts.bin(matrix.T.__getitem__, rows, threads=threads), np.ones(rows, dtype=np.float32)
+    scale = {"total_weight": float(rows), "base_score": float(labels.mean())}
+    one, several = (Grower(codes, labels, ones, cuts, job, threads=number, **scale) for number in (1, threads))
+    del matrix
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for number in range(trees + 1):
+        for name, grow in (
+            ("one_thread", lambda: _grow_tree(one)),
+            ("threads", lambda: _grow_tree(several)),
+            ("xgboost", lambda: booster.update(binned, number)),  # noqa: B023  (called at once)
+        ):
+            started = time.perf_counter()
+            grow()
+            seconds[name].append(time.perf_counter() - started)
+    best = {name: min(taken[1:]) for name, taken in seconds.items()}  # the first tree warms up
+    ratios = {"speedup": best["one_thread"] / best["threads"], "ratio": best["threads"] / best["xgboost"]}
+    return {"rows": rows, "features": features, **best, **ratios}
+
+
+def _grow_tree(grower: Grower) -> None:
+    grower.begin_tree()
+    while grower.has_open_nodes():
+        grower.split(grower.histograms())
+    grower.end_tree()
 
 
 def _records(rows: int, features: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -45,7 +45,15 @@ class ContractError(RiskfedError):
 
 
 class PolicyError(RiskfedError):
-    """A bank's policy refuses what was asked."""
+    """A bank's policy refuses what was asked.
+
+    Attributes:
+        rule: name of the policy's rule; empty where it was none of them.
+    """
+
+    def __init__(self, message: str, rule: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class ProtectionError(RiskfedError):

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from riskfed.errors import JobError
 
+ReleaseForm = Literal["full", "reduced", "withheld"]
+"""What of a finished model leaves the banks; see `HorizontalXgboost.release`."""
+
 _ALIASES = {"eta": "learning_rate", "lambda": "reg_lambda", "alpha": "reg_alpha", "min_split_loss": "gamma"}
 
 
@@ -39,6 +42,10 @@ class HorizontalXgboost(BaseModel):
             so the choice does not depend on which bank has the row.
         validation_seed: picks another hash.
         cut_rounds: 4 fixes the upper 16 bits of a cut, so that no cut is a row's exact value; 8 gives exact order statistics.
+        release: what of the model leaves the banks. "full": all of it. "reduced": gains and inner weights left out and covers
+            rounded (`riskfed.trees.reduced`), with the same predictions. "withheld": its sha256. Banks keep all of it either way,
+            and schema and pooled figures are released either way.
+        least_cell: least rows behind anything that is counted or measured for the server: a score cell, or all held-out rows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -60,6 +67,8 @@ class HorizontalXgboost(BaseModel):
     validation_fraction: float = Field(default=0.0, ge=0, le=0.9)
     validation_seed: int = Field(default=0, ge=0)
     cut_rounds: Literal[4, 8] = 4
+    release: ReleaseForm = "full"
+    least_cell: int = Field(default=20, ge=1)
 
     def __init__(self, **parameters: Any) -> None:
         given = _without_aliases(parameters)

@@ -25,6 +25,9 @@ from riskfed.errors import SchemaError
 Level = str | int
 Encoding = Literal["numeric", "ordinal", "onehot"]
 
+UNKNOWN_LEVEL = -2
+"""Code of a value that is no level of the schema."""
+
 _XGBOOST_SAFE = str.maketrans({"[": "(", "]": ")", "<": "under "})
 
 
@@ -69,14 +72,30 @@ class Feature(BaseModel):
         """
         if self.encoding == "numeric":
             return pd.to_numeric(values).to_numpy(dtype=np.float32, na_value=np.nan).reshape(-1, 1)
+        # One row for each level, and a last one, which every negative code picks, for a missing value.
+        rows = np.arange(len(self.levels), dtype=np.float32)[:, None]
+        if self.encoding == "onehot":
+            rows = np.eye(len(self.levels), dtype=np.float32)
+        rows = np.concatenate([rows, np.full((1, rows.shape[1]), np.nan, dtype=np.float32)])
+        return np.asarray(np.take(rows, np.maximum(self.level_codes(values), -1), axis=0, mode="wrap"))
+
+    def level_codes(self, values: pd.Series) -> np.ndarray:
+        """Positions of a column's values in ``levels``.
+
+        Args:
+            values: (n,) column of an ordinal or one-hot feature; a categorical one is looked up category by category.
+
+        Returns:
+            (n,) integers: the position, -1 where the value is missing, `UNKNOWN_LEVEL` where it is no level.
+        """
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            positions = pd.Index(self.levels).get_indexer(pd.Index(values.cat.categories))
+            positions[positions < 0] = UNKNOWN_LEVEL
+            # The code -1 of a missing value picks the last entry.
+            return np.append(positions, -1)[values.cat.codes.to_numpy()]
         codes = pd.Index(self.levels).get_indexer(pd.Index(values))
-        missing = codes < 0
-        if self.encoding == "ordinal":
-            encoded = codes.astype(np.float32).reshape(-1, 1)
-        else:
-            encoded = (codes[:, None] == np.arange(len(self.levels))).astype(np.float32)
-        encoded[missing] = np.nan
-        return encoded
+        codes[(codes < 0) & values.notna().to_numpy()] = UNKNOWN_LEVEL
+        return codes
 
 
 class Schema(BaseModel):

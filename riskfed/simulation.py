@@ -96,7 +96,7 @@ class Result:
     """What a simulated run gave.
 
     Attributes:
-        booster: the model, an ordinary `xgboost.Booster`.
+        booster: the model as the banks keep it, an ordinary `xgboost.Booster`; whole, whatever form was released.
         cuts: the shared cuts, for `pooled_reference`.
         metrics: pooled figures on the held-out rows; empty where nothing was held out.
         history: pooled figures after each tree.
@@ -164,7 +164,7 @@ def simulate(
 def _result(outcome: Trained, ledger: _Ledger, transcript: Transcript) -> Result:
     """What one bank was left with, any of them, and what was seen of the run."""
     return Result(
-        booster=_load(outcome.release.booster),
+        booster=_load(outcome.full.booster),
         cuts=outcome.cuts,
         metrics=outcome.release.metrics,
         history=list(outcome.release.history),

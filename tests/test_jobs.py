@@ -36,6 +36,8 @@ def test_an_unsupported_parameter_is_refused_by_name(name):
         ("base_score", 1.0),
         ("gamma", -1),
         ("cut_rounds", 5),
+        ("release", "half"),
+        ("least_cell", 0),
         ("monotone_constraints", {"x": 2}),
     ],
 )
@@ -77,7 +79,15 @@ def test_a_plan_comes_back_from_json_with_the_same_digest():
 
 
 @pytest.mark.parametrize(
-    "change", [{"attempt": 2}, {"run": "r2"}, {"job": HorizontalXgboost(gamma=1)}, {"protection": "paillier"}]
+    "change",
+    [
+        {"attempt": 2},
+        {"run": "r2"},
+        {"job": HorizontalXgboost(gamma=1)},
+        {"job": HorizontalXgboost(release="withheld")},
+        {"job": HorizontalXgboost(least_cell=21)},
+        {"protection": "paillier"},
+    ],
 )
 def test_the_digest_stands_for_everything(change):
     assert plan(**change).digest != plan().digest

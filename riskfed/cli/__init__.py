@@ -9,12 +9,13 @@ Every error that riskfed raises on purpose becomes one line on standard error an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from riskfed.cli import demo, node, serve
+from riskfed.cli import demo, node, operator, serve
 from riskfed.errors import ConfigurationError, ContractError, PolicyError, RiskfedError
 
 _EXIT_CODES: tuple[tuple[type[RiskfedError], int], ...] = (
@@ -49,5 +50,6 @@ app = typer.Typer(
     help="Banks train one default-prediction model together; no loan record leaves any of them.",
 )
 app.add_typer(node.app, name="node")
-for command in (serve.serve, demo.demo, demo.up, demo.down):
+_commands: tuple[Callable[..., None], ...] = (*operator.COMMANDS, serve.serve, demo.demo, demo.up, demo.down)
+for command in _commands:
     app.command()(command)

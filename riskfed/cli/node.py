@@ -1,4 +1,4 @@
-"""``riskfed node``: a bank's own commands. Nothing here talks to the network but ``run``."""
+"""``riskfed node``: a bank's own commands. Nothing here talks to the network but ``run`` and ``courier``."""
 
 from __future__ import annotations
 
@@ -7,37 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from riskfed.cli import bank_log, keys, policy
+
 if TYPE_CHECKING:
     from bank_nodes.check import Finding
 
 app = typer.Typer(no_args_is_help=True, help="Make, check and run a bank's node.")
-log_app = typer.Typer(no_args_is_help=True, help="The vault's log of everything that left the bank.")
-app.add_typer(log_app, name="log")
+app.add_typer(bank_log.app, name="log")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The bank's node file.")]
 _NODE_FILE = Path("bank.toml")
 
 
-@app.command()
-def keygen(
-    path: Annotated[Path, typer.Argument(help="Where to write the signing key; must not exist.")],
-    bank: Annotated[str, typer.Option(help="The bank's name, for the line that is printed.")] = "BANK",
-) -> None:
-    """Make the bank's signing key, and print what the other banks need.
-
-    RISKFED_NODE__KEYS__PASSPHRASE, or a file named by RISKFED_NODE__KEYS__PASSPHRASE_FILE, encrypts the key.
-    """
-    import json
-
-    from bank_nodes.config import passphrase_from_environment
-    from bank_nodes.keystore import generate_identity
-    from riskfed.secure.keys import fingerprint
-
-    identity = generate_identity(path, passphrase_from_environment())
-    typer.echo(f"signing key   {path} (secret, mode 0600)")
-    typer.echo(f"fingerprint   {fingerprint(identity.public)}   compare it with every other bank by telephone")
-    typer.echo("for the [banks] table of the consortium file:")
-    typer.echo(f"{json.dumps(bank, ensure_ascii=False)} = {json.dumps(identity.public)}")
+for command in (keys.keygen, keys.pin, keys.rotate, keys.revoke, keys.banks):
+    app.command()(command)
+for of_policy in (policy.policy, policy.pending, policy.approve, policy.reject):
+    app.command()(of_policy)
 
 
 @app.command()
@@ -54,10 +39,26 @@ def check(config: Config = _NODE_FILE) -> None:
 
 @app.command()
 def run(config: Config = _NODE_FILE) -> None:
-    """Run the bank's vault and its courier until they are stopped."""
+    """Run the bank's vault and its courier until they are stopped. As root: each as the user that the node file names."""
     from bank_nodes.node import run_node
 
     raise typer.Exit(run_node(config))
+
+
+@app.command()
+def vault(config: Config = _NODE_FILE) -> None:
+    """Run the bank's vault alone, as the present user; for a unit of its own."""
+    from bank_nodes.vault import main
+
+    raise typer.Exit(main(["--config", str(config)]))
+
+
+@app.command()
+def courier(config: Config = _NODE_FILE) -> None:
+    """Run the bank's courier alone, as the present user: wait for the vault, then become the stock flower-supernode."""
+    from bank_nodes.node import become_courier
+
+    become_courier(config)
 
 
 @app.command()
@@ -74,18 +75,6 @@ def score(
 
     scored = score_file(load_config(config), applicants, output, model, id_column=id_column)
     typer.echo(f"{scored.rows} applicants scored by the model of run {scored.run}: {scored.output}")
-
-
-@log_app.command()
-def verify(
-    log: Annotated[Path, typer.Argument(help="The vault's log.")],
-    noted: Annotated[str | None, typer.Option(help="Hash of a line that the log is known to have had.")] = None,
-) -> None:
-    """Check that no line of a vault's log was changed, moved or taken out. Prints the last hash: note it elsewhere."""
-    from bank_nodes.log import verify_log
-
-    head = verify_log(log, noted)
-    typer.echo(f"{head.lines} lines, unbroken; last hash {head.hash}")
 
 
 def _show(findings: list[Finding]) -> None:

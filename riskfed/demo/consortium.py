@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from bank_nodes.keystore import generate_identity, write_consortium
+from bank_nodes.keystore import generate_identity, write_consortium, write_node_key
 from riskfed.datasets import taiwan_consortium, taiwan_schema
 from riskfed.schema import Schema
-from riskfed.stack.keys import write_node_key
 from riskfed.stack.loopback import LoopbackStack
 
 
@@ -93,9 +92,14 @@ private_key = "flower-key"
 """
 
 
-def lay_out(folder: Path) -> Consortium:
-    """Write records, schema, keys and the consortium file below `folder`, which must be empty or absent."""
-    schema, banks = taiwan_schema(), taiwan_consortium()
+def lay_out(folder: Path, banks: Mapping[str, pd.DataFrame] | None = None) -> Consortium:
+    """Write records, schema, keys and the consortium file below `folder`, which must be empty or absent.
+
+    Args:
+        folder: everything lies below it.
+        banks: bank -> its records of the Taiwan data; None for `taiwan_consortium`.
+    """
+    schema, banks = taiwan_schema(), banks or taiwan_consortium()
     folder.mkdir(parents=True, exist_ok=True)
     publics, flower_keys = {}, {}
     for bank, records in banks.items():
@@ -104,7 +108,8 @@ def lay_out(folder: Path) -> Consortium:
         records.to_parquet(home / "records.parquet", index=False)
         publics[bank] = generate_identity(home / "identity.pem").public
         flower_keys[bank] = write_node_key(home / "flower-key")
-    write_consortium(folder / "consortium.toml", publics)
+    texts = {bank: path.read_text() for bank, path in flower_keys.items()}
+    write_consortium(folder / "consortium.toml", publics, texts)
     consortium = Consortium(folder, schema, banks, flower_keys)
     consortium.schema_file.write_text(schema.model_dump_json(indent=1))
     return consortium

@@ -15,7 +15,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from riskfed.errors import BankLostError, RemoteProtocolError, RiskfedError, RunFailedError
-from riskfed.flower.codec import COURIER_ERROR, decode, encode
+from riskfed.flower.codec import COURIER_ERROR, COURIER_LOST, decode, encode
 from riskfed.flower.run_file import Limits
 from riskfed.flower.session import SessionServer
 
@@ -84,7 +84,7 @@ class Mailbox:
 
         Raises:
             RunFailedError: a courier's error.
-            BankLostError: Flower's own error, such as a node that is gone.
+            BankLostError: a courier that has lost its vault, or Flower's own error, such as a node that is gone.
             RemoteProtocolError: a reply from another node than the one asked.
         """
         if not self._pending:
@@ -131,6 +131,8 @@ class Mailbox:
             code, reason = reply.error.code, reply.error.reason or "no reason given"
             if code == COURIER_ERROR:
                 raise RunFailedError(f"bank {bank} ended the run: {reason}")
+            if code == COURIER_LOST:
+                raise BankLostError(f"bank {bank} is lost: {reason}")
             raise BankLostError(
                 f"bank {bank} is lost: Flower reports error {code}, {reason}; its operator must look at the node"
             )

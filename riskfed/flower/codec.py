@@ -11,8 +11,8 @@ _BATCH = "batch"
 _SETTINGS = "settings"
 _SERIALIZATION = "riskfed.batch"
 
-COURIER_ERROR = 1000
-"""Code of a Flower error whose text a courier wrote; Flower's own codes are small."""
+COURIER_ERROR, COURIER_LOST = 1000, 1001
+"""Codes of Flower errors whose text a courier wrote; with the second, another attempt may succeed. Flower's own codes are small."""
 
 Setting = str | int | float
 """What may stand beside a batch: nothing that derives from a record."""

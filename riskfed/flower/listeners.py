@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -49,8 +50,9 @@ class Announcer:
 class ProgressFile:
     """Appends events as JSON lines, for whoever follows a run from another process.
 
-    Every line has ``event``. `RunStarted` adds ``run``, ``transport`` and ``most_trees``; `RoundFinished` ``step``, ``seconds``,
-    ``received`` and ``sent`` (bytes of all banks); `ProgressMade` ``step`` and ``metrics``; `RunFailed` ``reason``.
+    Every line has ``event`` and ``at`` (UTC, ISO 8601). `RunStarted` adds ``run``, ``attempt``, ``banks``, ``transport``,
+    ``protection`` and ``most_trees``; `RoundFinished` ``step``, ``seconds``, ``received`` and ``sent`` (bank -> bytes);
+    `ProgressMade` ``step`` and ``metrics``; `AttemptFailed` and `RunFailed` ``reason``. `riskfed.flower.progress` reads them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +61,8 @@ class ProgressFile:
 
     def __call__(self, event: Event) -> None:
         """Append one line."""
-        self._file.write(json.dumps({"event": type(event).__name__, **_fields(event)}) + "\n")
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._file.write(json.dumps({"event": type(event).__name__, "at": at, **_fields(event)}) + "\n")
         if isinstance(event, events.RunFailed | events.RunFinished):
             self._file.close()
 
@@ -96,13 +99,13 @@ class ReleaseFile:
 def _fields(event: Event) -> dict[str, Any]:
     match event:
         case events.RunStarted(plan=plan, transport=transport):
-            return {"run": plan.run, "transport": transport, "most_trees": plan.job.n_estimators}
+            how = {"transport": transport, "protection": plan.protection, "most_trees": plan.job.n_estimators}
+            return {"run": plan.run, "attempt": plan.attempt, "banks": list(plan.roster), **how}
         case events.RoundFinished(step=step, seconds=seconds, received=received, sent=sent):
-            totals = {"received": sum(received.values()), "sent": sum(sent.values())}
-            return {"step": step, "seconds": round(seconds, 6), **totals}
+            return {"step": step, "seconds": round(seconds, 6), "received": dict(received), "sent": dict(sent)}
         case events.ProgressMade(step=step, metrics=metrics):
             return {"step": step, "metrics": dict(metrics)}
-        case events.RunFailed(reason=reason):
+        case events.AttemptFailed(reason=reason) | events.RunFailed(reason=reason):
             return {"reason": reason}
         case _:
             return {}

@@ -22,6 +22,7 @@ class Outcome:
         run: the run's id.
         transport, protection: as in the run file.
         seconds: wall time in the ServerApp, waiting for the banks included.
+        attempts: attempts that this ServerApp has begun; more than one where a bank was lost and came back.
         rounds: lock-steps served.
         trees: trees grown.
         received, sent: bytes by bank, as the server sees it.
@@ -35,6 +36,7 @@ class Outcome:
     transport: str = ""
     protection: str = ""
     seconds: float = 0.0
+    attempts: int = 1
     rounds: int = 0
     trees: int = 0
     received: Mapping[str, int] = field(default_factory=dict)

@@ -39,6 +39,7 @@ class Limits(BaseModel):
         connect_timeout: for all banks to be there.
         round_timeout: for a bank's answer in one round.
         farewell_timeout: for couriers to end their work once the run is over.
+        loss_timeout: for a lost bank to come back and the run to get on by a tree, where `RunFile.on_loss` is "wait".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +47,7 @@ class Limits(BaseModel):
     connect_timeout: float = Field(default=300, gt=0)
     round_timeout: float = Field(default=1800, gt=0)
     farewell_timeout: float = Field(default=30, gt=0)
+    loss_timeout: float = Field(default=3600, gt=0)
 
 
 class RunFile(BaseModel):
@@ -60,7 +62,11 @@ class RunFile(BaseModel):
         schema_file: the consortium's schema, JSON.
         outcome_file: where the outcome is written, JSON.
         progress_file: where events are appended as JSON lines; None for nowhere.
+        metrics_file: where the server's Prometheus metrics are written, for a textfile collector; ends in .prom. None for nowhere.
         release_file: where the finished release is written, JSON.
+        state_file: where the run's id and attempt are kept, for ``riskfed train --resume``.
+        on_loss: when a bank is lost, "wait" for it within `Limits.loss_timeout` and go on from the last tree that all banks have; or
+            "fail" at once, to be resumed by hand.
         session, limits: see there.
         tracking: handed on to whoever makes the listeners.
 
@@ -77,7 +83,10 @@ class RunFile(BaseModel):
     schema_file: Path
     outcome_file: Path = Path("outcome.json")
     progress_file: Path | None = None
+    metrics_file: Path | None = None
     release_file: Path = Path("release.json")
+    state_file: Path = Path("run-state.json")
+    on_loss: Literal["wait", "fail"] = "wait"
     session: SessionSettings = SessionSettings()
     limits: Limits = Limits()
     tracking: Mapping[str, Any] | None = None
@@ -117,7 +126,7 @@ class RunFile(BaseModel):
         return run._relative_to(path.resolve().parent)
 
     def _relative_to(self, folder: Path) -> Self:
-        names = ("schema_file", "outcome_file", "progress_file", "release_file")
+        names = ("schema_file", "outcome_file", "progress_file", "metrics_file", "release_file", "state_file")
         paths = {name: folder / getattr(self, name) for name in names if getattr(self, name) is not None}
         return self.model_copy(update=paths)
 
@@ -139,8 +148,8 @@ class RunFile(BaseModel):
             raise ConfigurationError(f"schema file {self.schema_file.name} is not a JSON object")
         return Schema(**fields)
 
-    def plan(self, run: str) -> Plan:
-        """The plan that all banks are sent, for the run with this id.
+    def plan(self, run: str, attempt: int = 1) -> Plan:
+        """The plan that all banks are sent, for an attempt of the run with this id.
 
         Raises:
             PlanError: the roster or the protection is impossible.
@@ -148,6 +157,7 @@ class RunFile(BaseModel):
         """
         return Plan(
             run=run,
+            attempt=attempt,
             roster=tuple(sorted(self.roster)),
             job=self.job,
             schema_fingerprint=self.load_schema().fingerprint,

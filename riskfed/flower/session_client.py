@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from riskfed.errors import BankLostError, RemoteProtocolError, RunFailedError
+from riskfed.errors import BankLostError, RemoteProtocolError
 from riskfed.flower.session_wire import NODE_KEY, OPTIONS, RELAY, SERVICE, TICKET_KEY, Invitation, read_batch, to_chunks
 
 
@@ -24,7 +24,7 @@ class SessionStream:
         """The server's batches, until it ends the session.
 
         Raises:
-            RunFailedError: the stream broke, or the server refused what was sent.
+            BankLostError: the stream broke, or the server refused what was sent.
             RemoteProtocolError: the server sent something malformed.
         """
         while True:
@@ -77,9 +77,9 @@ def dial(invitation: Invitation, node: int, timeout: float) -> Iterator[SessionS
             call.cancel()
 
 
-def _reason(error: Any) -> RunFailedError | RemoteProtocolError:
+def _reason(error: Any) -> BankLostError | RemoteProtocolError:
     """An error of our own; gRPC's text is passed on only where our server wrote it."""
     code = error.code()
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return RemoteProtocolError(f"the session refused this node: {error.details()}")
-    return RunFailedError(f"the session's stream broke ({code.name}); the operator must look at the run's log")
+    return BankLostError(f"the session's stream broke ({code.name}); the operator must look at the run's log")

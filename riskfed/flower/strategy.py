@@ -37,6 +37,7 @@ class BlindAggregation(Strategy):
         nodes: bank -> id of its registered Flower node, for the whole roster.
         limits: how long to wait.
         carrier: makes the transport from a grid; None means Flower messages.
+        waits_for_lost: whether another attempt follows when a bank is lost.
 
     Attributes:
         unconfirmed: bank -> why it did not confirm that it has stored the released result.
@@ -51,6 +52,8 @@ class BlindAggregation(Strategy):
         nodes: Mapping[str, int],
         limits: Limits,
         carrier: Callable[[Grid], Carrier] | None = None,
+        *,
+        waits_for_lost: bool = False,
     ) -> None:
         plan = switchboard.plan
         if set(nodes) != set(plan.roster):
@@ -61,6 +64,7 @@ class BlindAggregation(Strategy):
         self._banks = {node: bank for bank, node in nodes.items()}
         self._limits = limits
         self._carrier = carrier or (lambda grid: MessageCarrier(grid, nodes, limits))
+        self._waits_for_lost = waits_for_lost
         self._run = f"{plan.run}/{plan.attempt}"
         opening = encode_batch([Frame(Kind.PLAN, 0, plan.model_dump_json().encode())])
         self._answers = dict.fromkeys(plan.roster, opening)
@@ -133,6 +137,7 @@ class BlindAggregation(Strategy):
         They are there because the base class has them.
 
         Raises:
+            BankLostError: a bank was lost; where the server waits for it, the banks' checkpoints hold what was done.
             RiskfedError: the run failed. All banks that are still there have been told why.
         """
         del num_rounds, timeout, evaluate_config, evaluate_fn
@@ -141,7 +146,7 @@ class BlindAggregation(Strategy):
         try:
             self._wait_for_nodes(grid)
         except RiskfedError as error:
-            self._switchboard.fail(str(error))
+            self._end(error, str(error))
             raise
         with self._carrier(grid) as carrier:
             try:
@@ -171,9 +176,13 @@ class BlindAggregation(Strategy):
             # The result is out and every bank has released it. What failed is a bank's last word.
             self.unconfirmed = dict.fromkeys(self._nodes, reason)
             return
-        farewell = self._switchboard.fail(reason)
+        farewell = self._end(error, reason)
         carrier.farewell(self._messages(dict.fromkeys(self._nodes, farewell), -1))
         raise error
+
+    def _end(self, error: Exception, reason: str) -> bytes:
+        again = self._waits_for_lost and isinstance(error, BankLostError)
+        return self._switchboard.interrupt(reason) if again else self._switchboard.fail(reason)
 
     def _wait_for_nodes(self, grid: Grid) -> None:
         deadline = time.monotonic() + self._limits.connect_timeout

@@ -15,12 +15,14 @@ class Books:
         rounds: lock-steps served.
         received, sent: bytes by bank, as the server sees it.
         trees: trees grown so far.
+        attempts: attempts begun.
     """
 
     rounds: int = 0
     received: dict[str, int] = field(default_factory=dict)
     sent: dict[str, int] = field(default_factory=dict)
     trees: int = 0
+    attempts: int = 0
 
     def __call__(self, event: events.Event) -> None:
         """Take an event."""
@@ -32,3 +34,5 @@ class Books:
                         total[bank] = total.get(bank, 0) + size
             case events.ProgressMade(step=step):
                 self.trees = step
+            case events.RunStarted():
+                self.attempts += 1

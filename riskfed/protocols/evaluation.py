@@ -17,7 +17,8 @@ import numpy as np
 from riskfed.protocols.order_search import FAN_OUT_BITS, KEY_BITS, count_children, from_sort_keys, sort_keys
 from riskfed.protocols.program import Program, Sum
 
-_FIRST_BITS = 12
+FIRST_BITS = 12
+"""Bits of the sort key that the first count of scores fixes."""
 _COUNT_BOUND = 1 << 40
 _LEAST_PD = 2.0**-149
 """Smallest positive float32: keeps the logarithm finite."""
@@ -85,7 +86,7 @@ def score_cells(margins: np.ndarray, labels: np.ndarray) -> Program[ScoreCells]:
     """
     keys = sort_keys(margins)
     sides = [np.sort(keys[labels == 0]), np.sort(keys[labels != 0])]
-    prefixes, bits, child_bits = np.zeros(1, dtype=np.uint64), 0, _FIRST_BITS
+    prefixes, bits, child_bits = np.zeros(1, dtype=np.uint64), 0, FIRST_BITS
     edges: list[np.ndarray] = []
     counts: list[np.ndarray] = []
     while len(prefixes):

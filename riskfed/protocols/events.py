@@ -11,7 +11,7 @@ from riskfed.protocols.release import ModelRelease
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """All banks of the roster are there."""
+    """An attempt of a run begins; `plan.attempt` says which. The next one goes on from the banks' last common checkpoint."""
 
     plan: Plan
     transport: str
@@ -66,6 +66,14 @@ class ModelReleased:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """A bank was lost; the server waits for it and then starts the next attempt, with another `RunStarted`."""
+
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunFailed:
     """The run ended without a model."""
 
@@ -80,6 +88,14 @@ class RunFinished:
 
 
 Event = (
-    RunStarted | ProtectionProven | RoundFinished | ProgressMade | BankMetrics | ModelReleased | RunFailed | RunFinished
+    RunStarted
+    | ProtectionProven
+    | RoundFinished
+    | ProgressMade
+    | BankMetrics
+    | ModelReleased
+    | AttemptFailed
+    | RunFailed
+    | RunFinished
 )
 Listener = Callable[[Event], None]

@@ -33,6 +33,7 @@ class Kind(enum.IntEnum):
     RELEASE = 8  # B -> S the result
     FAILED = 9  # both    why this side cannot go on
     DONE = 10  # S -> B  acknowledged
+    LOST = 11  # B -> S  why this bank cannot go on now, though another attempt may: its vault was restarted, for one
 
 
 @dataclass(frozen=True, slots=True)

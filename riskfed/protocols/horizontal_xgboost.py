@@ -1,5 +1,6 @@
 """Horizontal XGBoost: banks with the same columns of different customers grow one ensemble, equal to the pooled one.
 
+    0  in a later attempt of a run: the last tree that all banks have
     1  pooled totals: rows, weights, defaults -> base score and fixed-point scale
     2  shared cuts -> every bank bins its own rows
     3  for each tree, level by level: the pooled histogram -> every bank picks the same splits and moves its own rows
@@ -14,15 +15,16 @@ three banks at least); the server learns what is released and the pooled metrics
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from riskfed.errors import ContractError, JobError
 from riskfed.jobs import HorizontalXgboost
+from riskfed.protocols.checkpoint import Progressed, agree_on_checkpoint, read_journal, tree_entry
 from riskfed.protocols.evaluation import evaluate, losses, score_cells
-from riskfed.protocols.program import OwnMetrics, Program, Progress, Release, Sum, run_alone
+from riskfed.protocols.program import Checkpoint, OwnMetrics, Program, Progress, Release, Sum, run_alone
 from riskfed.protocols.records import Records
 from riskfed.protocols.release import ModelRelease
 from riskfed.protocols.shared_cuts import shared_cuts
@@ -32,14 +34,13 @@ from riskfed.trees.cuts import Cuts
 from riskfed.trees.grower import Grower
 from riskfed.trees.logit import estimate_base_score, margin_of, sigmoid
 from riskfed.trees.predictor import Predictor
+from riskfed.trees.reduced import reduced
 from riskfed.trees.tree import Tree
 
 WEIGHT_BITS = 32
 """Fractional bits of summed sample weights: a float32 weight of 2^-9 or more is exact."""
 MOST_WEIGHT = 2.0**29
 """Most that one bank's sample weights may sum to."""
-LEAST_CELL = 20
-"""Least rows in a released score cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +72,23 @@ class Totals:
         return np.array(counts, dtype=np.int64)
 
     @classmethod
-    def from_pooled(cls, pooled: np.ndarray) -> Totals:
+    def from_pooled(cls, pooled: np.ndarray, job: HorizontalXgboost) -> Totals:
         """Read the pooled sum.
 
         Raises:
-            JobError: there is nothing to learn from.
+            JobError: there is nothing to learn from, or too little to stop early by or to measure on.
         """
         rows, defaults, weight, weight_of_defaults, held_out_rows, held_out_defaults = (int(value) for value in pooled)
         if not 0 < defaults < rows:
             raise JobError(
                 "the pooled development rows hold no default, or nothing else; the consortium must widen its window"
+            )
+        if job.early_stopping_rounds is not None and not 0 < held_out_defaults < held_out_rows:
+            raise JobError("early stopping needs held-out rows of both classes; raise validation_fraction")
+        if 0 < held_out_rows < job.least_cell:
+            # Figures on a few rows, for another few at each seed, would tell the server of single ones.
+            raise JobError(
+                f"the banks hold out {held_out_rows} rows, figures need {job.least_cell} (least_cell); raise validation_fraction"
             )
         scale = 2.0**WEIGHT_BITS
         return cls(rows, defaults, weight / scale, weight_of_defaults / scale, held_out_rows, held_out_defaults)
@@ -99,54 +107,103 @@ class Trained:
 
     Attributes:
         release: what was released.
+        full: the release as it would be with the whole model, which the bank keeps.
         cuts: the shared cuts.
         base_score: prior PD.
     """
 
     release: ModelRelease
+    full: ModelRelease
     cuts: Cuts
     base_score: float
 
 
-def train(records: Records, schema: Schema, job: HorizontalXgboost) -> Program[Trained]:
+def train(
+    records: Records,
+    schema: Schema,
+    job: HorizontalXgboost,
+    *,
+    journal: Sequence[bytes] | None = None,
+    threads: int = 1,
+) -> Program[Trained]:
     """One bank's side.
+
+    Args:
+        records: this bank's.
+        schema: the consortium's.
+        job: what is trained.
+        journal: None in a run's first attempt; later what this bank has kept of the ones before (`Checkpoint`), maybe nothing.
+        threads: how many work on this bank's records; each bank's own choice, the model does not depend on it.
 
     Raises:
         JobError: the pooled records do not suit the job.
+        ContractError: the records are not those that the run began with.
     """
     job.constraints_for(schema.columns)
     development, held_out = records.hold_out(job.validation_fraction, job.validation_seed)
-    totals = Totals.from_pooled((yield Sum(Totals.local(development, held_out), 1 << 62)))  # 1
-    if job.early_stopping_rounds is not None and not 0 < totals.held_out_defaults < totals.held_out_rows:
-        raise JobError("early stopping needs held-out rows of both classes; raise validation_fraction")
+    saved = None
+    if journal is not None:
+        saved = yield from agree_on_checkpoint(read_journal(journal), job.n_estimators, records.digest())  # 0
+    if saved is None:
+        saved = yield from _begin(records, development, held_out, schema, job, threads)  # 1, 2
+    totals, cuts = Totals.from_pooled(saved.totals, job), saved.cuts
     base_score = totals.base_score(job)
-    cuts = yield from shared_cuts(development.matrix, schema, job)  # 2
     grower = Grower(
-        cuts.bin(development.matrix),
+        cuts.bin(development.column, len(development), records.storage, threads),
         development.labels,
         development.weights,
         cuts,
         job,
         total_weight=totals.weight,
         base_score=base_score,
+        storage=records.storage,
+        threads=threads,
     )
-    watch = _Watch(cuts.bin(held_out.matrix), held_out.labels, base_score, totals.held_out_rows, job)
-    for number in range(job.n_estimators):
-        yield from _grow_tree(grower)  # 3
-        figures = yield from watch.after(grower.trees[-1])  # 4
-        yield Progress(number + 1, figures)
-        if watch.should_stop:
-            break
+    watched = cuts.bin(held_out.column, len(held_out), records.storage, threads)
+    watch = _Watch(watched, held_out.labels, base_score, totals.held_out_rows, job)
+    grower.resume(saved.trees)
+    watch.resume(saved.trees, saved.history)
+    while len(grower.trees) < job.n_estimators and not watch.should_stop:
+        tree = yield from _grow_tree(grower)  # 3
+        figures = yield from watch.after(tree)  # 4
+        yield Progress(len(grower.trees), figures)
+        yield Checkpoint(tree_entry(len(grower.trees) - 1, tree, figures))
     trees = watch.keep(grower.trees)
-    metrics, cells = yield from _measure(trees, base_score, held_out, totals.held_out_rows)  # 5
+    metrics, cells = yield from _measure(trees, base_score, held_out, totals.held_out_rows, job.least_cell)  # 5
     model = booster_json(trees, cuts.feature_names, job, base_score)
-    release = ModelRelease(model, schema, metrics, watch.history, cells, grower.bits)
+    full = ModelRelease(model, schema, metrics, watch.history, cells, grower.bits)
+    release = _in_form(full, trees, cuts, job, base_score)
     yield Release(release.to_bytes())  # 6
-    return Trained(release, cuts, base_score)
+    return Trained(release, full, cuts, base_score)
+
+
+def _in_form(
+    full: ModelRelease, trees: Sequence[Tree], cuts: Cuts, job: HorizontalXgboost, base_score: float
+) -> ModelRelease:
+    """What leaves the banks of a full release, by the job's ``release``."""
+    match job.release:
+        case "full":
+            return full
+        case "reduced":
+            return full.reduced_to(booster_json([reduced(tree) for tree in trees], cuts.feature_names, job, base_score))
+        case "withheld":
+            return full.withheld()
+
+
+def _begin(
+    records: Records, development: Records, held_out: Records, schema: Schema, job: HorizontalXgboost, threads: int
+) -> Program[Progressed]:
+    """What comes before the first tree: pooled totals and shared cuts."""
+    pooled = yield Sum(Totals.local(development, held_out), 1 << 62)
+    Totals.from_pooled(pooled, job)  # refuses before the search for cuts
+    cuts = yield from shared_cuts(development, schema, job, threads)
+    begun = Progressed(records.digest(), pooled, cuts)
+    yield Checkpoint(begun.head())
+    return begun
 
 
 def _measure(
-    trees: list[Tree], base_score: float, held_out: Records, pooled_rows: int
+    trees: list[Tree], base_score: float, held_out: Records, pooled_rows: int, least_cell: int
 ) -> Program[tuple[dict[str, float], list[tuple[float, int, int]]]]:
     """Pooled figures, those that are defined, and the score cells to be released; empty where nothing is held out."""
     if not pooled_rows:
@@ -154,15 +211,15 @@ def _measure(
     margins = Predictor(trees, base_score).margins(held_out.matrix)  # by value, as applicants are scored
     figures, cells = yield from evaluate(margins, sigmoid(margins), held_out.labels)
     yield OwnMetrics(_own_figures(margins, held_out.labels))
-    return {name: value for name, value in figures.items() if not math.isnan(value)}, cells.merged(LEAST_CELL)
+    return {name: value for name, value in figures.items() if not math.isnan(value)}, cells.merged(least_cell)
 
 
-def _grow_tree(grower: Grower) -> Program[None]:
+def _grow_tree(grower: Grower) -> Program[Tree]:
     grower.begin_tree()
     while grower.has_open_nodes():
         pooled = yield Sum(grower.histograms(), grower.sum_bound)
         grower.split(pooled)
-    grower.end_tree()
+    return grower.end_tree()
 
 
 @dataclass(slots=True)
@@ -174,13 +231,13 @@ class _Watch:
     base_score: float
     pooled_rows: int
     job: HorizontalXgboost
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[Mapping[str, float]] = field(default_factory=list)
     margins: np.ndarray = field(init=False)
     best: float | None = None
     best_tree: int = 0
 
     def __post_init__(self) -> None:
-        self.margins = np.full(len(self.codes), margin_of(self.base_score), dtype=np.float32)
+        self.margins = np.full(self.codes.shape[1], margin_of(self.base_score), dtype=np.float32)
 
     def after(self, tree: Tree) -> Program[Mapping[str, float]]:
         """Pooled figures once `tree` is added; empty where nothing is held out."""
@@ -190,11 +247,21 @@ class _Watch:
         figures = yield from losses(sigmoid(self.margins), self.labels, self.pooled_rows)
         if self.job.early_stopping_rounds is not None and self.job.eval_metric == "auc":
             figures["auc"] = (yield from score_cells(self.margins, self.labels)).auc()
+        self._note(figures)
+        return figures
+
+    def resume(self, trees: Sequence[Tree], history: Sequence[Mapping[str, float]]) -> None:
+        """Take over trees that were grown before, and the figures after each."""
+        if self.pooled_rows:
+            for tree, figures in zip(trees, history, strict=True):
+                tree.add_margins(self.codes, self.margins)
+                self._note(figures)
+
+    def _note(self, figures: Mapping[str, float]) -> None:
         self.history.append(figures)
         value = -figures["auc"] if "auc" in figures else figures["logloss"]
         if self.best is None or value < self.best:
             self.best, self.best_tree = value, len(self.history)
-        return figures
 
     @property
     def should_stop(self) -> bool:

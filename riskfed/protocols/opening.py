@@ -83,8 +83,8 @@ class Seat:
         return decode_parts(answer)
 
 
-def open_protection(seat: Seat) -> Generator[Ask | Tell, Any, Protection]:
-    """Run the opening (steps 1 to 6 above).
+def open_protection(seat: Seat) -> Generator[Ask | Tell, Any, tuple[SessionKeys, Protection]]:
+    """Run the opening (steps 1 to 6 above): the keys that the banks share, and the protection of their sums.
 
     Raises:
         ProtectionError: something is missing, weak or wrong; nothing that derives from a record has left.
@@ -99,7 +99,7 @@ def open_protection(seat: Seat) -> Generator[Ask | Tell, Any, Protection]:
         public, protection = b"", MaskingProtection(keys)
     yield from seat.ask(Kind.PUBLIC, public)  # 4
     yield from _prove(seat, keys, protection, modulus_of(seat.plan, public))  # 5, 6
-    return protection
+    return keys, protection
 
 
 def modulus_of(plan: Plan, public: bytes) -> int | None:

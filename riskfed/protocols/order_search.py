@@ -6,14 +6,19 @@ summed under protection, and the search goes on below the child that holds the w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
+
+from riskfed.trees.pages import release
 
 FAN_OUT_BITS = 4
 FAN_OUT = 1 << FAN_OUT_BITS
 KEY_BITS = 32
+_HALF_BITS = KEY_BITS // 2
 
 
 def sort_keys(values: np.ndarray) -> np.ndarray:
@@ -54,6 +59,86 @@ def _positions(sorted_keys: np.ndarray, edges: np.ndarray) -> np.ndarray:
     inside = np.minimum(edges, np.uint64(0xFFFFFFFF)).astype(np.uint32)
     positions = np.searchsorted(sorted_keys, inside, side="left")
     return np.where(edges > np.uint64(0xFFFFFFFF), len(sorted_keys), positions).astype(np.int64)
+
+
+class ColumnCounts:
+    """Counts one column's values under prefixes of their sort keys, by going through the column: nothing of its size is made.
+
+    Args:
+        column: gives the (n,) float32 values, NaN where missing; called anew for every pass.
+    """
+
+    def __init__(self, column: Callable[[], np.ndarray]) -> None:
+        self._column = column
+        # Of the upper half of the keys, one pass counts all there is: it answers every search for the first 16 bits.
+        table = self._through(np.zeros(1, dtype=np.uint64), 0, _HALF_BITS)[0]
+        self._below = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(table)])
+
+    def __len__(self) -> int:
+        return int(self._below[-1])
+
+    def children(self, prefixes: NDArray[np.uint64], prefix_bits: int) -> np.ndarray:
+        """Count values under each child of each prefix.
+
+        Args:
+            prefixes: (p,) uint64, rising, the upper `prefix_bits` of a key.
+            prefix_bits: length of a prefix.
+
+        Returns:
+            (p, FAN_OUT) int64, as `count_children` gives for sorted keys.
+        """
+        if prefix_bits + FAN_OUT_BITS > _HALF_BITS:
+            return self._through(prefixes, prefix_bits, FAN_OUT_BITS)
+        shift = np.uint64(_HALF_BITS - prefix_bits - FAN_OUT_BITS)
+        children = np.arange(FAN_OUT + 1, dtype=np.uint64)
+        edges = ((prefixes << np.uint64(FAN_OUT_BITS))[:, None] + children) << shift
+        return np.asarray(np.diff(self._below[edges.astype(np.int64)], axis=1))
+
+    def _through(self, prefixes: NDArray[np.uint64], prefix_bits: int, child_bits: int) -> np.ndarray:
+        counts = np.zeros((len(prefixes), 1 << child_bits), dtype=np.int64)
+        # The positions of the prefixes that begin with each half key.
+        halves = prefixes >> np.uint64(max(0, prefix_bits - _HALF_BITS))
+        starts = np.searchsorted(halves, np.arange((1 << min(prefix_bits, _HALF_BITS)) + 1, dtype=np.uint64))
+        column = np.ascontiguousarray(self._column(), dtype=np.float32)
+        _count_keys(column.view(np.uint32), prefixes.astype(np.uint32), starts, (prefix_bits, child_bits), counts)
+        release(column)
+        return counts
+
+
+@njit(cache=True, nogil=True)
+def _count_keys(
+    bits: NDArray[np.uint32],
+    prefixes: NDArray[np.uint32],
+    starts: NDArray[np.int64],
+    lengths: tuple[int, int],
+    counts: NDArray[np.int64],
+) -> None:
+    """Count the keys of (n,) float32 numbers, given by their bits, under the children of prefixes.
+
+    Args:
+        starts: where among the prefixes those begin that start with each half key.
+        lengths: bits of a prefix, and bits that a child fixes further.
+        counts: (p, children) int64, added to.
+    """
+    sign, infinity = np.uint32(0x80000000), np.uint32(0x7F800000)
+    prefix_bits, child_bits = lengths
+    half, low = KEY_BITS - min(prefix_bits, _HALF_BITS), KEY_BITS - prefix_bits
+    for value in bits:
+        if value & np.uint32(0x7FFFFFFF) > infinity:
+            continue  # NaN
+        positive = value & sign == 0 or value == sign  # -0.0 counts as 0.0
+        key = np.uint64(value | sign) if positive else np.uint64(value ^ np.uint32(0xFFFFFFFF))
+        begin, end = starts[key >> np.uint64(half)], starts[(key >> np.uint64(half)) + np.uint64(1)]
+        prefix = key >> np.uint64(low)
+        while end - begin > 1:
+            middle = (begin + end) // 2
+            if prefixes[middle] <= prefix:
+                begin = middle
+            else:
+                end = middle
+        if begin < end and prefixes[begin] == prefix:
+            child = (key >> np.uint64(low - child_bits)) & np.uint64((1 << child_bits) - 1)
+            counts[begin, child] += 1
 
 
 @dataclass(slots=True)

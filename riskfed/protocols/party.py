@@ -7,9 +7,10 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from riskfed.errors import LocalProtocolError, RemoteProtocolError, RunFailedError
+from riskfed.protocols.agreement import RunningHash, compare_sums
 from riskfed.protocols.frames import Frame, Kind, decode_batch, encode_batch
 from riskfed.protocols.opening import Ask, Conversation, Seat, Tell, open_protection, sum_over_banks
-from riskfed.protocols.program import OwnMetrics, Program, Progress, Release, Sum
+from riskfed.protocols.program import Checkpoint, OwnMetrics, Program, Progress, Release, Sum
 
 _ANSWERS = {
     Kind.EXCHANGE: Kind.EXCHANGE,
@@ -28,18 +29,27 @@ class Party:
         seat: the bank's place in the run.
         program: makes the generator; called only after protection has been proven.
         shows_own_metrics: whether the bank's policy lets `OwnMetrics` out; they are dropped otherwise.
+        keep: gets the entries of the run's journal, to be kept inside the bank; they are dropped by default.
 
     Attributes:
         finished: the result is out and acknowledged.
         outcome: what the program returned; stays in the bank.
     """
 
-    def __init__(self, seat: Seat, program: Callable[[], Program[Any]], *, shows_own_metrics: bool = False) -> None:
+    def __init__(
+        self,
+        seat: Seat,
+        program: Callable[[], Program[Any]],
+        *,
+        shows_own_metrics: bool = False,
+        keep: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
         self.seat = seat
         self.finished = False
         self.outcome: Any = None
         self._make_program = program
         self._shows_own_metrics = shows_own_metrics
+        self._keep = keep
         self._conversation: Generator[Ask | Tell, Any, Any] | None = None
         self._asked: Ask | None = None
 
@@ -95,8 +105,8 @@ class Party:
 
     def _converse(self) -> Conversation:
         seat = self.seat
-        protection = yield from open_protection(seat)
-        program, answer = self._make_program(), None
+        keys, protection = yield from open_protection(seat)
+        program, answer, sums = self._make_program(), None, RunningHash()
         while True:
             try:
                 request = program.send(answer)
@@ -106,13 +116,18 @@ class Party:
             answer = None
             match request:
                 case Sum(values=values, bound=bound):
+                    step = seat.step
                     answer = yield from sum_over_banks(seat, protection, values, bound)
+                    sums.add(step, answer)
                 case Progress(step=step, metrics=metrics):
                     yield Tell(Kind.PROGRESS, _figures({"step": step, "metrics": dict(metrics)}))
                 case OwnMetrics(metrics=metrics):
                     if self._shows_own_metrics:
                         yield Tell(Kind.OWN_METRICS, _figures(dict(metrics)))
+                case Checkpoint(entry=entry):
+                    self._keep(entry)
                 case Release(result=result):
+                    yield from compare_sums(seat, keys, sums.digest())
                     yield from seat.ask(Kind.RELEASE, result)
 
 

@@ -52,7 +52,17 @@ class Release:
     result: bytes = field(repr=False)
 
 
-Request = Sum | Progress | OwnMetrics | Release
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Keep an entry inside the bank, so that the job can go on from here in another attempt. Nothing leaves the bank.
+
+    Entries follow each other in the run's journal; what they mean is the program's own affair.
+    """
+
+    entry: bytes = field(repr=False)
+
+
+Request = Sum | Progress | OwnMetrics | Checkpoint | Release
 Program = Generator[Request, Any, T]
 
 

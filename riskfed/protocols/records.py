@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from riskfed.contract import check_contract
+from riskfed.contract import Batch, Findings
 from riskfed.schema import Schema
 from riskfed.storage import MEMORY, Storage
+
+_ROWS_AT_ONCE = 16_384
+"""Rows that are hashed at once: their state fits the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,7 +21,7 @@ class Records:
     """Encoded loan records, column by column: a protocol touches one column of a large bank at a time.
 
     Attributes:
-        columns: (f, m) float32, C order, NaN where missing; possibly memory-mapped.
+        columns: (f, m) float32, NaN where missing; each column is contiguous, the whole need not be; possibly memory-mapped.
         labels: (n,) float32, 1.0 default.
         weights: (n,) float32.
         rows: (m,) bool, which n of the m stored rows these records are; None for all.
@@ -29,6 +33,7 @@ class Records:
     weights: np.ndarray = field(repr=False)
     rows: np.ndarray | None = field(default=None, repr=False)
     storage: Storage = field(default=MEMORY, repr=False)
+    _digest: list[str] = field(default_factory=list, init=False, repr=False)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, schema: Schema) -> Records:
@@ -37,9 +42,29 @@ class Records:
         Raises:
             ContractError: they do not meet it.
         """
-        check_contract(frame, schema)
-        columns = np.ascontiguousarray(schema.encode(frame).T)
-        return cls(columns, schema.labels(frame), schema.weights(frame))
+        return cls.from_batches([Batch(frame)], schema)
+
+    @classmethod
+    def from_batches(cls, batches: Iterable[Batch], schema: Schema, storage: Storage = MEMORY) -> Records:
+        """Check records against the schema and encode them, batch by batch.
+
+        Args:
+            batches: records as a connector gives them. No more than one is held at a time, beside what is encoded already.
+            schema: the consortium's schema.
+            storage: where the encoded records go, and what a run makes of them.
+
+        Raises:
+            ContractError: they do not meet the schema; counts are those of all batches.
+            ConfigurationError: the storage has no room.
+        """
+        findings, width = Findings(schema), len(schema.columns)
+        table = storage.table(width + 2)
+        for batch in batches:
+            if findings.look_at(batch):
+                table.append(_encoded(batch.frame, schema, width))
+        findings.check()
+        stored = table.finish()
+        return cls(stored[:width], stored[width], stored[width + 1], storage=storage)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,6 +80,32 @@ class Records:
         chosen = self.columns if self.rows is None else self.columns[:, self.rows]
         return np.ascontiguousarray(chosen.T)
 
+    def digest(self) -> str:
+        """Fingerprint (64 hexadecimal digits) of all rows with labels and weights, whatever their order; made once.
+
+        Four sums modulo 2^64 of mixed row hashes (see `row_hash`), so that equal rows do not cancel. It tells whether a bank's
+        records have changed. It is no commitment: it must not leave the bank, where guessed records could be tested against it.
+        """
+        if not self._digest:
+            sums = [0] * 4
+            for values, labels, weights in self._pieces():
+                hashes = row_hash([*values, labels, weights], 0)
+                for number in range(len(sums)):
+                    sums[number] += int(_mixed(hashes, number).sum(dtype=np.uint64))
+            self._digest.append("".join(f"{total % 2**64:016x}" for total in sums))
+        return self._digest[0]
+
+    def _pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Columns, labels and weights of all rows, some rows at a time."""
+        done = 0
+        for start in range(0, self.columns.shape[1], _ROWS_AT_ONCE):
+            values = self.columns[:, start : start + _ROWS_AT_ONCE]
+            if self.rows is not None:
+                values = values[:, self.rows[start : start + _ROWS_AT_ONCE]]
+            piece = slice(done, done + values.shape[1])
+            yield values, self.labels[piece], self.weights[piece]
+            done = piece.stop
+
     def hold_out(self, fraction: float, seed: int) -> tuple[Records, Records]:
         """Split into (development, held-out) rows by a hash of each row's own features.
 
@@ -66,28 +117,60 @@ class Records:
         return self._chosen(~held_out), self._chosen(held_out)
 
     def _chosen(self, chosen: np.ndarray) -> Records:
-        return Records(self.columns, self.labels[chosen], self.weights[chosen], chosen, self.storage)
+        labels, weights = (_taken(values, chosen, self.storage) for values in (self.labels, self.weights))
+        return Records(self.columns, labels, weights, chosen, self.storage)
 
 
 def is_held_out(columns: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """(n,) bool, true for the rows of (f, n) float32 columns that are held out."""
-    if fraction == 0:
-        return np.zeros(columns.shape[1], dtype=bool)
-    return np.asarray(row_hash(columns, seed) < np.uint64(int(fraction * 2**64)))
+    held_out = np.zeros(columns.shape[1], dtype=bool)
+    if fraction > 0:
+        below = np.uint64(int(fraction * 2**64))
+        for start in range(0, len(held_out), _ROWS_AT_ONCE):
+            piece = slice(start, start + _ROWS_AT_ONCE)
+            held_out[piece] = row_hash(columns[:, piece], seed) < below
+    return held_out
 
 
-def row_hash(columns: np.ndarray, seed: int) -> np.ndarray:
+def row_hash(columns: np.ndarray | Sequence[np.ndarray], seed: int) -> np.ndarray:
     """(n,) uint64 hash of each row of (f, n) float32 columns; all missing values hash alike, and so do 0.0 and -0.0.
 
     The mixer is SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"). It spreads rows evenly;
     it is not a secret.
     """
-    state = np.full(columns.shape[1], np.uint64(seed), dtype=np.uint64)
+    state = np.full(len(columns[0]), np.uint64(seed), dtype=np.uint64)
     for column in columns:
         plain = np.where(np.isnan(column), np.float32(np.nan), column + np.float32(0))
-        state ^= np.ascontiguousarray(plain).view(np.uint32)
-        state += np.uint64(0x9E3779B97F4A7C15)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        state ^= state >> np.uint64(31)
+        state = _mixed(state ^ np.ascontiguousarray(plain).view(np.uint32), 0)
     return state
+
+
+def _mixed(state: np.ndarray, number: int) -> np.ndarray:
+    """SplitMix64's output number ``number`` from (n,) uint64 states."""
+    mixed = state + np.uint64((number + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+
+
+def _encoded(frame: pd.DataFrame, schema: Schema, width: int) -> np.ndarray:
+    """(width + 2, k) float32: the encoded columns, labels and weights of a batch."""
+    block = np.empty((width + 2, len(frame)), dtype=np.float32)
+    filled = 0
+    for feature in schema.features:
+        names = len(feature.columns)
+        block[filled : filled + names] = feature.encode(frame[feature.name]).T
+        filled += names
+    block[width], block[width + 1] = schema.labels(frame), schema.weights(frame)
+    return block
+
+
+def _taken(values: np.ndarray, chosen: np.ndarray, storage: Storage) -> np.ndarray:
+    """`values` where `chosen`, in an array of the storage."""
+    taken = storage.empty(int(chosen.sum()), values.dtype)
+    filled = 0
+    for start in range(0, len(chosen), _ROWS_AT_ONCE):
+        piece = values[start : start + _ROWS_AT_ONCE][chosen[start : start + _ROWS_AT_ONCE]]
+        taken[filled : filled + len(piece)] = piece
+        filled += len(piece)
+    return taken

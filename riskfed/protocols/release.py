@@ -1,14 +1,22 @@
-"""The result of a training job, as it leaves the banks: model, schema and pooled figures, nothing of a single bank."""
+"""The result of a training job, as it leaves the banks: model, schema and pooled figures, nothing of a single bank.
+
+A job's ``release`` says what of the model leaves. Whatever it says, each bank keeps the full model, and all forms name its sha256.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
 
 from riskfed.errors import RemoteProtocolError, SchemaError
+from riskfed.jobs import ReleaseForm
 from riskfed.schema import Schema
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +24,15 @@ class ModelRelease:
     """A finished model.
 
     Attributes:
-        booster: XGBoost's JSON.
+        booster: XGBoost's JSON; empty where `form` is "withheld".
         schema: how applicants are encoded for it.
         metrics: pooled figures on the held-out rows (``auc``, ``ks``, ``logloss``, ``brier``, ``rows``, ``defaults``); empty where
             nothing was held out.
         history: pooled figures after each tree.
         score_cells: (upper edge of the PD, goods, bads) of held-out rows by rising PD, in cells of a minimum count; for pictures.
         fixed_point_bits: fractional bits of the gradient sums.
+        form: what of the model `booster` is.
+        model_sha256: sha256 (hex) of the full model's JSON, which each bank keeps. Where `form` is "full", that of `booster`.
     """
 
     booster: bytes = field(repr=False)
@@ -31,6 +41,20 @@ class ModelRelease:
     history: Sequence[Mapping[str, float]]
     score_cells: Sequence[tuple[float, int, int]]
     fixed_point_bits: int
+    form: ReleaseForm = "full"
+    model_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if self.form == "full" and self.model_sha256 == "":
+            object.__setattr__(self, "model_sha256", hashlib.sha256(self.booster).hexdigest())
+
+    def reduced_to(self, booster: bytes) -> ModelRelease:
+        """This full release with the reduced model `booster` in place of the full one."""
+        return replace(self, form="reduced", booster=booster)
+
+    def withheld(self) -> ModelRelease:
+        """This full release without the model."""
+        return replace(self, form="withheld", booster=b"")
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: equal releases give equal bytes."""
@@ -41,6 +65,8 @@ class ModelRelease:
             "history": [dict(entry) for entry in self.history],
             "score_cells": [list(cell) for cell in self.score_cells],
             "fixed_point_bits": self.fixed_point_bits,
+            "form": self.form,
+            "model_sha256": self.model_sha256,
         }
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
 
@@ -53,13 +79,27 @@ class ModelRelease:
         """
         try:
             fields: dict[str, Any] = json.loads(data)
-            return cls(
+            release = cls(
                 booster=fields["booster"].encode(),
                 schema=Schema(**fields["schema"]),
                 metrics=fields["metrics"],
                 history=fields["history"],
                 score_cells=[(float(score), int(good), int(bad)) for score, good, bad in fields["score_cells"]],
                 fixed_point_bits=int(fields["fixed_point_bits"]),
+                form=fields["form"],
+                model_sha256=fields["model_sha256"],
             )
+            sound = release._is_sound()
         except (ValueError, KeyError, TypeError, AttributeError, SchemaError):
-            raise RemoteProtocolError("the released result is malformed") from None
+            sound = False
+        if not sound:
+            raise RemoteProtocolError("the released result is malformed")
+        return release
+
+    def _is_sound(self) -> bool:
+        """Whether form, model and sha256 go together."""
+        if self.form not in get_args(ReleaseForm) or not _SHA256.fullmatch(self.model_sha256):
+            return False
+        if self.form == "full":
+            return self.model_sha256 == hashlib.sha256(self.booster).hexdigest()
+        return bool(self.booster) == (self.form == "reduced")

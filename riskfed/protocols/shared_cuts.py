@@ -15,22 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from riskfed.jobs import HorizontalXgboost
-from riskfed.protocols.order_search import (
-    FAN_OUT,
-    FAN_OUT_BITS,
-    KEY_BITS,
-    RankSearch,
-    count_children,
-    from_sort_keys,
-    sort_keys,
-)
+from riskfed.protocols.order_search import FAN_OUT, KEY_BITS, ColumnCounts, RankSearch, from_sort_keys
 from riskfed.protocols.program import Program, Sum
+from riskfed.protocols.records import Records
 from riskfed.schema import Feature, Schema
 from riskfed.trees.cuts import Cuts, cuts_from_order_statistics
+from riskfed.trees.workers import Workers
 
 COUNT_BOUND = 1 << 40
 """More rows than any consortium has."""
@@ -45,28 +40,29 @@ class _Column:
     levels: int | None
 
 
-def shared_cuts(matrix: np.ndarray, schema: Schema, job: HorizontalXgboost) -> Program[Cuts]:
+def shared_cuts(
+    records: Records | np.ndarray, schema: Schema, job: HorizontalXgboost, threads: int = 1
+) -> Program[Cuts]:
     """One bank's side.
 
     Args:
-        matrix: (n, f) float32 development rows of this bank, NaN where missing; n may be 0.
+        records: development rows of this bank, maybe none; or their (n, f) float32 matrix.
         schema: the consortium's schema.
         job: gives `max_bin` and `cut_rounds`.
+        threads: how many columns are gone through at once.
 
     Returns:
         The same `Cuts` at every bank.
     """
-    columns = _columns(schema, job.max_bin)
-    searched = [column for column in columns if column.levels is None]
-    keys = [_sorted_keys(matrix[:, column.position]) for column in searched]
+    column = records.column if isinstance(records, Records) else records.T.__getitem__
+    columns, workers = _columns(schema, job.max_bin), Workers(threads)
+    searched = [c for c in columns if c.levels is None]
+    own = workers.each(lambda i: ColumnCounts(partial(column, searched[i].position)), len(searched))
 
-    rows = yield Sum(np.array([len(k) for k in keys], dtype=np.int64), COUNT_BOUND)  # 1
+    rows = yield Sum(np.array([len(counts) for counts in own], dtype=np.int64), COUNT_BOUND)  # 1
     searches = [RankSearch.for_ranks(_ranks(int(n), c.max_bin)) for n, c in zip(rows, searched, strict=True)]
     for _ in range(job.cut_rounds):  # 2
-        local = [
-            count_children(k, search.open_prefixes, search.bits, FAN_OUT_BITS)
-            for k, search in zip(keys, searches, strict=True)
-        ]
+        local = workers.each(lambda i: own[i].children(searches[i].open_prefixes, searches[i].bits), len(own))
         pooled = yield Sum(np.concatenate([counts.ravel() for counts in [*local, _NOTHING]]), COUNT_BOUND)
         _narrow(searches, pooled)
 
@@ -94,10 +90,6 @@ def _public_levels(feature: Feature, most: int) -> int | None:
     if feature.encoding == "ordinal" and len(feature.levels) <= most:
         return len(feature.levels)
     return None
-
-
-def _sorted_keys(column: np.ndarray) -> np.ndarray:
-    return np.sort(sort_keys(column[~np.isnan(column)]))
 
 
 def _ranks(rows: int, max_bin: int) -> np.ndarray:

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from riskfed.errors import ProtectionError, RemoteProtocolError, RiskfedError, RunFailedError
+from riskfed.errors import BankLostError, ProtectionError, RemoteProtocolError, RiskfedError, RunFailedError
 from riskfed.plan import Plan
 from riskfed.protocols import events
 from riskfed.protocols.frames import EVERYONE, Frame, Kind, decode_batch, decode_parts, encode_batch, encode_parts
@@ -100,6 +100,7 @@ class Switchboard:
             bank -> answer, to be handed to the bank as it is.
 
         Raises:
+            BankLostError: a bank cannot go on now; names it.
             RunFailedError: a bank gave up; names it.
             RemoteProtocolError: banks are out of step, or one sent what the state forbids; names it.
             ProtectionError: protection is not proven.
@@ -121,6 +122,14 @@ class Switchboard:
     def fail(self, reason: str) -> bytes:
         """End the run: the batch that tells every bank why."""
         self._listener(events.RunFailed(reason))
+        return self._farewell(reason)
+
+    def interrupt(self, reason: str) -> bytes:
+        """End this attempt, another one will follow: the batch that tells every bank why."""
+        self._listener(events.AttemptFailed(self.plan.attempt, reason))
+        return self._farewell(reason)
+
+    def _farewell(self, reason: str) -> bytes:
         return encode_batch([Frame(Kind.FAILED, self._round, reason.encode())])
 
     def _check_roster(self, batches: Mapping[str, bytes]) -> None:
@@ -132,6 +141,8 @@ class Switchboard:
     def _questions(self, bank: str, batch: bytes) -> Frame:
         frames = decode_batch(batch)
         for frame in frames:
+            if frame.kind is Kind.LOST:
+                raise BankLostError(f"bank {bank} is lost: {frame.body.decode(errors='replace')}")
             if frame.kind is Kind.FAILED:
                 raise RunFailedError(f"bank {bank} ended the run: {frame.body.decode(errors='replace')}")
         *told, question = frames

@@ -40,7 +40,7 @@ def run_pictures(release: ModelRelease, history: Sequence[events.Event]) -> dict
     for metric in ("logloss", "auc"):
         if any(metric in entry for entry in release.history):
             figures[f"learning curve {metric}"] = learning_curve(release, metric)
-    if feature_gains(release):
+    if release.form == "full" and feature_gains(release):  # the other forms state no gain
         figures["feature gain"] = feature_gain(release)
     if any(isinstance(event, events.RoundFinished) for event in history):
         figures["bytes per round"] = bytes_per_round(history)

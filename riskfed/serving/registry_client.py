@@ -187,6 +187,10 @@ class ModelFolder:
                 read = ModelRelease.from_bytes(release.read_bytes())
             except RemoteProtocolError as error:
                 raise RegistryError(f"{release}: {error}") from None
+            if read.form == "withheld":
+                raise RegistryError(
+                    f"{release} holds no model: the banks withheld it; each of them scores with its own copy (riskfed node score)"
+                )
             return read.booster, read.schema
         schema = self._folder / "extra_files" / "schema.json"
         if not schema.exists():

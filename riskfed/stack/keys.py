@@ -1,4 +1,4 @@
-"""Key files that a SuperLink and its SuperNodes need, as `ssh-keygen -t ecdsa -b 384` and a certificate authority would make them."""
+"""Key files that a SuperLink needs, as a certificate authority would make them, and its SuperNodes'."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
+from bank_nodes.keystore import write_node_key
 from riskfed.flower.certificates import authority_and_server
+
+__all__ = ["ServerFiles", "write_node_key", "write_server_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +30,6 @@ def write_server_files(folder: Path, hosts: tuple[str, ...] = ("127.0.0.1", "loc
     files.certificate.write_bytes(server.certificate)
     _write_private(files.private_key, server.private_key)
     return files
-
-
-def write_node_key(path: Path) -> Path:
-    """Make a SuperNode's key pair (ECDSA P-384, OpenSSH's formats): private at `path`, public at the returned ``path.pub``."""
-    key = ec.generate_private_key(ec.SECP384R1())
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-    )
-    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_private(path, private)
-    beside = path.with_name(path.name + ".pub")
-    beside.write_bytes(public + b"\n")
-    return beside
 
 
 def _write_private(path: Path, data: bytes) -> None:

@@ -6,9 +6,7 @@ it should in production (a reverse proxy there passes the nodes' part only).
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import time
 import urllib.error
@@ -17,31 +15,26 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import riskfed.flower
-from riskfed.errors import ConfigurationError, RunFailedError
+from riskfed.errors import ConfigurationError
+from riskfed.flower.control import QUIET, Control
 from riskfed.flower.outcome import Outcome
-from riskfed.flower.run_file import RunFile
+from riskfed.flower.progress import Line
+from riskfed.flower.watch import launch, watch
 from riskfed.stack.keys import ServerFiles, write_server_files
 from riskfed.stack.processes import Process, Processes, free_port, port_open
 
-FAB = Path(riskfed.flower.__path__[0]) / "fab"
-"""The Flower app to run: references to the installed package, no code."""
 CONNECTION = "loopback"
 """Name of the SuperLink in the operator's Flower configuration."""
 
 _POLL_SECONDS = 0.2
-_CLI_SECONDS = 120.0
 _QUIET = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "DO_NOT_TRACK": "true",
+    **QUIET,
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "NO_PROXY": "127.0.0.1,localhost",
     "no_proxy": "127.0.0.1,localhost",
-    "PYTHONUNBUFFERED": "1",
 }
 """Nothing calls home, and nothing on loopback goes through a proxy."""
 
@@ -60,6 +53,7 @@ class LoopbackStack:
         self._processes = Processes()
         self._nodes: dict[str, Process] = {}
         self._port = 0
+        self._superlink_command: list[str] = []
         self._tls: ServerFiles | None = None
 
     def __enter__(self) -> Self:
@@ -104,7 +98,7 @@ class LoopbackStack:
         """
         self._tls = write_server_files(self.folder / "tls")
         self._port = free_port()
-        command = [
+        self._superlink_command = [
             _tool("flower-superlink"),
             *("--host", "127.0.0.1", "--port", str(self._port)),
             *("--ssl-ca-certfile", str(self._tls.authority)),
@@ -113,11 +107,15 @@ class LoopbackStack:
             "--disable-runtime-dependency-installation",
             *(("--database", str(self.folder / "superlink.db")) if persistent else ()),
         ]
-        superlink = self._start("superlink", command)
-        self._processes.wait_until(superlink, lambda: port_open(self._port), timeout=90)
+        self.restart_superlink()
         connection = f'address = "{self.address}"\nroot-certificates = "{self._tls.authority}"\n'
         config = Path(self.environment("operator")["FLWR_HOME"]) / "config.toml"
         config.write_text(f"[superlink.{CONNECTION}]\n{connection}")
+
+    def restart_superlink(self) -> None:
+        """Start the SuperLink again, on the same port, after it has ended."""
+        superlink = self._start("superlink", self._superlink_command)
+        self._processes.wait_until(superlink, lambda: port_open(self._port), timeout=90)
 
     def register(self, public_keys: Mapping[str, Path]) -> dict[str, int]:
         """Register banks' nodes: bank -> public key file in, bank -> Flower's node id out.
@@ -126,12 +124,22 @@ class LoopbackStack:
             ConfigurationError: Flower does not take a key; says why.
         """
         with ThreadPoolExecutor(max_workers=2) as pool:
-            answers = pool.map(self._register, public_keys, public_keys.values())
+            answers = pool.map(self.control().register, public_keys.values(), public_keys)
             return dict(zip(public_keys, answers, strict=True))
 
     def start_node(self, bank: str, config: Path) -> None:
         """Start a bank's node: ``riskfed node run --config``."""
         self._nodes[bank] = self._start(f"node-{bank}", [_tool("riskfed"), "node", "run", "--config", str(config)])
+
+    def start_supernode(self, name: str, key: Path) -> None:
+        """Start a stock SuperNode without a vault: for benchmarks, and tests of what else Flower may run on a node."""
+        where = ("--superlink", self.address, "--root-certificates", str(self.root_certificates))
+        own = ("--auth-supernode-private-key", str(key), "--host", "127.0.0.1", "--port", str(free_port()))
+        self._nodes[name] = self._start(f"node-{name}", [_tool("flower-supernode"), *where, *own])
+
+    def node_pid(self, bank: str) -> int:
+        """Process id of a bank's node, the supervisor."""
+        return self._nodes[bank].popen.pid
 
     def stop_node(self, bank: str) -> None:
         """Stop a bank's node."""
@@ -171,43 +179,40 @@ class LoopbackStack:
         self._processes.wait_until(server, lambda: _healthy(f"http://127.0.0.1:{port}/readyz"), timeout=60)
         return f"http://127.0.0.1:{port}"
 
+    def control(self) -> Control:
+        """The operator's side of the SuperLink.
+
+        Raises:
+            ConfigurationError: there is no SuperLink yet.
+        """
+        return Control(CONNECTION, self.environment("operator"))
+
     def run(
-        self, run_file: Path, *, progress: Callable[[Mapping[str, Any]], None] = lambda _: None, timeout: float = 3600.0
+        self,
+        run_file: Path,
+        *,
+        progress: Callable[[Line], None] = lambda _: None,
+        timeout: float = 3600.0,
+        resume: bool = False,
     ) -> Outcome:
-        """Run what `run_file` describes, to its end.
+        """Run what `run_file` describes, to its end; its log is ``logs/run.log``.
 
         Args:
             run_file: see `RunFile`; it must be readable in the ServerApp, which runs on this machine.
             progress: called with each line of the run's progress file, where it has one.
             timeout: seconds.
+            resume: go on with the run that the run file's state file names.
 
         Returns:
             How it ended, also where it failed.
 
         Raises:
-            ConfigurationError: the run file is wrong, or Flower does not take the run.
+            ConfigurationError: the run file is wrong, Flower does not take the run, or a node has ended.
             RunFailedError: there is no outcome within `timeout`.
         """
-        run = RunFile.load(run_file)
-        run.outcome_file.unlink(missing_ok=True)
-        setting = f"run-file={json.dumps(str(run_file.resolve()))}"
-        command = [_tool("flwr"), "run", str(FAB), CONNECTION, "--stream", "-c", setting]
-        viewer = self._start("run", command, role="operator")
-        follower = _Follower(run.progress_file, progress)
-        deadline = time.monotonic() + timeout
-        while viewer.running:
-            follower.follow()
-            self._check_nodes()
-            if time.monotonic() > deadline:
-                raise RunFailedError(
-                    f"the run did not end within {timeout:g} s; the operator must look at {viewer.log}"
-                )
-            time.sleep(_POLL_SECONDS)
-        follower.follow()
-        self._processes.stop([viewer])
-        if not run.outcome_file.exists():
-            raise ConfigurationError(f"the run ended without an outcome; the end of its log:\n{viewer.tail()}")
-        return Outcome.load(run.outcome_file)
+        control, log = self.control(), self.folder / "logs" / "run.log"
+        started = launch(control, run_file, resume=resume)
+        return watch(control, started, run_file, progress=progress, check=self._check_nodes, log=log, timeout=timeout)
 
     def stop(self) -> None:
         """Stop everything. Leaving the context does so too."""
@@ -224,48 +229,8 @@ class LoopbackStack:
             if not node.running:
                 raise ConfigurationError(f"the node of {bank} ended with code {node.popen.returncode}:\n{node.tail()}")
 
-    def _register(self, bank: str, public_key: Path) -> int:
-        answer = self._flwr("supernode", "register", str(public_key), CONNECTION, "--name", bank)
-        return int(answer["node-id"])
-
     def _online(self) -> int:
-        answer = self._flwr("supernode", "list", CONNECTION)
-        return sum(node.get("status") == "online" for node in answer.get("nodes", []))
-
-    def _flwr(self, *arguments: str) -> dict[str, Any]:
-        command = [_tool("flwr"), *arguments, "--format", "json"]
-        done = subprocess.run(
-            command, env=self.environment("operator"), capture_output=True, text=True, timeout=_CLI_SECONDS, check=False
-        )
-        try:
-            answer: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
-        except ValueError:
-            answer = {}
-        if done.returncode or not answer.get("success"):
-            raise ConfigurationError(
-                f"flwr {' '.join(arguments[:2])} failed: {(done.stderr or done.stdout).strip()[-500:]}"
-            )
-        return answer
-
-
-class _Follower:
-    """Reads a growing file of JSON lines."""
-
-    def __init__(self, path: Path | None, tell: Callable[[Mapping[str, Any]], None]) -> None:
-        self._path = path
-        self._tell = tell
-        self._at = path.stat().st_size if path is not None and path.exists() else 0
-
-    def follow(self) -> None:
-        if self._path is None or not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            file.seek(self._at)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return  # still being written
-                self._at += len(line)
-                self._tell(json.loads(line))
+        return list(self.control().nodes().values()).count("online")
 
 
 def _tool(name: str) -> str:

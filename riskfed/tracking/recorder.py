@@ -24,7 +24,7 @@ from riskfed.tracking.connection import connect
 from riskfed.tracking.dataset import schema_dataset
 from riskfed.tracking.gate import GateResult, gate
 from riskfed.tracking.registry import register
-from riskfed.tracking.verdict import booster_sha256, headline, note
+from riskfed.tracking.verdict import form_facts, headline, note
 from riskfed.trees.booster_json import parse_booster
 
 if TYPE_CHECKING:
@@ -206,27 +206,31 @@ class Recorder:
         plan = self._plan
         if plan is None:
             raise RuntimeError("the run has not started")
-        trees = len(parse_booster(release.booster)[0])
+        trees = {"trees": len(parse_booster(release.booster)[0])} if release.booster else {}
         self._verdict = headline(release.metrics, len(plan.roster), plan.protection)
         # The switchboard has compared the banks' releases: it emits the event only if all bytes are equal.
         exactness = {"exactness/banks_agree": 1.0, "exactness/fixed_point_bits": float(release.fixed_point_bits)}
         final = {f"valid/{name}": value for name, value in release.metrics.items()}
-        self._measure({**final, **exactness, "valid/trees": float(trees)}, self._tree, milliseconds)
+        counted = {f"valid/{name}": float(value) for name, value in trees.items()}
+        self._measure({**final, **exactness, **counted}, self._tree, milliseconds)
         self.flush()
         self._mlflow.log_inputs(self._run, [schema_dataset(release.schema)])
         self._mlflow.log_text(self._run, json.dumps(release.schema.model_dump(mode="json"), indent=1), "schema.json")
-        facts = {"banks": ", ".join(plan.roster), "protection": plan.protection, "trees": str(trees)}
+        told = {name: str(value) for name, value in trees.items()}
+        facts = {"banks": ", ".join(plan.roster), "protection": plan.protection, **told}
         self._tag(
             {
                 "mlflow.note.content": note(self._verdict, release, facts),
                 "riskfed.verdict": self._verdict,
-                "booster_sha256": booster_sha256(release),
+                **form_facts(release),
                 "schema": f"{release.schema.name} {release.schema.version}",
             }
         )
         self._mlflow.update_run(self._run, name=self._verdict[:_NAME_LENGTH])
         self._draw(release)
-        if self._model_name is not None:
+        if release.form == "withheld":
+            self._tag({"riskfed.gate": "the banks withheld the model: there is nothing to register"})
+        elif self._model_name is not None:
             self._register(release, self._model_name, plan)
 
     def _draw(self, release: ModelRelease) -> None:

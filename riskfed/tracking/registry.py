@@ -20,7 +20,7 @@ from riskfed.errors import RegistryError
 from riskfed.protocols.release import ModelRelease
 from riskfed.schema import Feature, Schema
 from riskfed.tracking.connection import connect, registry_errors
-from riskfed.tracking.verdict import booster_sha256, note
+from riskfed.tracking.verdict import form_facts, note
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,10 +50,14 @@ def register(
         The version.
 
     Raises:
-        RegistryError: the booster cannot be loaded, or MLflow does not take the model.
+        RegistryError: the banks withheld the model, it cannot be loaded, or MLflow does not take it.
     """
     client = connect(tracking_uri)
-    tags = {**facts, **{k: repr(v) for k, v in release.metrics.items()}, "booster_sha256": booster_sha256(release)}
+    if release.form == "withheld":
+        raise RegistryError(
+            f"the banks withheld the model, so nothing can be registered as {name}; the job's release says so"
+        )
+    tags = {**facts, **{k: repr(v) for k, v in release.metrics.items()}, **form_facts(release)}
     with registry_errors(f"model {name} could not be registered"):
         model = _log_model(client, release, run_id)
         _show_figures(client, release, run_id, model.model_id)
@@ -105,7 +109,7 @@ def _save(release: ModelRelease, folder: Path, model_id: str, run_id: str) -> No
         input_example=encoded_example(release.schema),
         pip_requirements=[_xgboost_requirement()],
         model_format="json",
-        metadata={"schema_fingerprint": release.schema.fingerprint, "booster_sha256": booster_sha256(release)},
+        metadata={"schema_fingerprint": release.schema.fingerprint, **form_facts(release)},
         extra_files=[str(schema)],
     )
     # What banks released and what the registry holds must have one sha256, so the very bytes are stored.

@@ -37,7 +37,8 @@ class MlflowRun:
     Args:
         tracking_uri: ``sqlite:///...`` or an MLflow server's address.
         experiment: name of the experiment; made if absent.
-        model_name: registered model that the release becomes a version of, and that the gate judges; None registers nothing.
+        model_name: registered model that the release becomes a version of, and that the gate judges; None registers nothing, and
+            neither does a release whose model the banks withheld.
         release_path: file that the release's bytes go to, whatever becomes of MLflow.
         pictures: draws the finished run (`riskfed.reports.plots.run_pictures`); None draws nothing.
         artifact_location: where the files of a new experiment go. None leaves it to MLflow: a server decides for itself, and without

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+from riskfed.jobs import ReleaseForm
 from riskfed.protocols.release import ModelRelease
 
 _FIGURES = {
@@ -17,9 +18,23 @@ _FIGURES = {
 }
 
 
-def booster_sha256(release: ModelRelease) -> str:
-    """sha256 (hex) of the booster's bytes, as every bank can compute it from its own copy."""
-    return hashlib.sha256(release.booster).hexdigest()
+_FORMS: dict[ReleaseForm, str] = {
+    "full": "the model as the banks keep it",
+    "reduced": "reduced: predicts as the banks' model does; gains and inner weights are left out, covers are rounded",
+    "withheld": "withheld: the banks keep the model, nobody else has it",
+}
+
+
+def booster_sha256(release: ModelRelease) -> str | None:
+    """sha256 (hex) of the booster that was released; None where it was withheld."""
+    return hashlib.sha256(release.booster).hexdigest() if release.booster else None
+
+
+def form_facts(release: ModelRelease) -> dict[str, str]:
+    """Tags of a run or version that say what of the model was released, and which model of the banks it is."""
+    released = booster_sha256(release)
+    stated = {} if released is None else {"booster_sha256": released}
+    return {"release_form": release.form, "bank_model_sha256": release.model_sha256, **stated}
 
 
 def headline(metrics: Mapping[str, float], banks: int, protection: str) -> str:
@@ -40,8 +55,11 @@ def note(verdict: str, release: ModelRelease, facts: Mapping[str, str]) -> str:
     """Markdown note of a run or a version; MLflow folds it after about three lines, so the verdict is the first."""
     told = [f"- {name}: {value}" for name, value in facts.items()]
     schema = f"- schema: {release.schema.name} {release.schema.version} (`{release.schema.fingerprint[:12]}`)"
-    booster = f"- booster sha256: `{booster_sha256(release)}`"
-    return "\n".join([f"**{verdict}**", "", figures_table(release.metrics), "", *told, schema, booster])
+    form = f"- release: {_FORMS[release.form]}"
+    digests = [f"- sha256 of the banks' model: `{release.model_sha256}`"]
+    if release.form == "reduced":
+        digests.insert(0, f"- sha256 of this booster: `{booster_sha256(release)}`")
+    return "\n".join([f"**{verdict}**", "", figures_table(release.metrics), "", *told, schema, form, *digests])
 
 
 def _shown(value: float) -> str:

@@ -7,7 +7,7 @@ A feature with the cuts ``c_0 < c_1 < ... < c_k`` has ``k + 1`` bins. A value ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -17,6 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from riskfed.errors import ConfigurationError, ContractError, JobError
 from riskfed.schema import Schema
+from riskfed.storage import MEMORY, Storage
+from riskfed.trees.pages import release
+from riskfed.trees.workers import Workers
 
 MISSING = 255
 """Code of a missing value. A feature with 256 bins uses the code for its last bin and cannot have missing values."""
@@ -25,7 +28,6 @@ MAX_BINS = 256
 
 # A float32 constant in XGBoost, which then computes with it in double.
 _MARGIN = float(np.float32(1e-5))
-_ROWS_PER_CHUNK = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,46 +89,53 @@ class Cuts:
             return self.schema.columns
         return tuple(f"f{index}" for index in range(len(self.values)))
 
-    def bin(self, matrix: ArrayLike) -> NDArray[np.uint8]:
-        """Replace every value by the code of its bin.
+    def bin(
+        self, column: Callable[[int], ArrayLike], n_rows: int, storage: Storage = MEMORY, threads: int = 1
+    ) -> NDArray[np.uint8]:
+        """Replace every value by the code of its bin, one column at a time.
 
         Args:
-            matrix: (n, n_features) numbers, rounded to float32 as XGBoost does; NaN where missing.
+            column: gives the (n,) values of a feature by its number, NaN where missing; rounded to float32 as XGBoost does.
+                For a matrix, ``matrix.T.__getitem__``. Called by several threads at once if there are several.
+            n_rows: n.
+            storage: where the codes are to be.
+            threads: how many columns are worked on at once.
 
         Returns:
-            (n, n_features) uint8 in C order, `MISSING` for NaN.
+            (n_features, n) uint8 in C order, `MISSING` for NaN.
 
         Raises:
-            ConfigurationError: the matrix has another number of columns.
+            ConfigurationError: a column has another number of values.
             ContractError: a value is infinite.
             JobError: a value is missing in a feature that has 256 bins, all codes being taken.
         """
-        matrix = np.asarray(matrix)
-        if matrix.ndim != 2 or matrix.shape[1] != self.n_features:
-            raise ConfigurationError(f"got a matrix of shape {matrix.shape}, expected (n, {self.n_features})")
-        codes = np.empty(matrix.shape, dtype=np.uint8)
-        for start in range(0, len(matrix), _ROWS_PER_CHUNK):
-            rows = slice(start, start + _ROWS_PER_CHUNK)
-            for feature in range(self.n_features):
-                codes[rows, feature] = self._codes_of(feature, matrix[rows, feature].astype(np.float32))
+        codes: NDArray[np.uint8] = storage.empty((self.n_features, n_rows), np.uint8)
+
+        def fill(feature: int) -> None:
+            values = np.asarray(column(feature), dtype=np.float32)
+            if values.shape != (n_rows,):
+                raise ConfigurationError(f"got a column of shape {values.shape}, expected ({n_rows},)")
+            self._fill_codes(feature, values, codes[feature])
+            release(values)
+
+        Workers(threads).each(fill, self.n_features)
         return codes
 
-    def _codes_of(self, feature: int, column: NDArray[np.float32]) -> NDArray[np.uint8]:
-        cuts = self.values[feature]
-        if (infinite := int(np.isinf(column).sum())) > 0:
-            raise ContractError(
-                f"{self.feature_names[feature]}: {infinite} values are infinite; expected finite or missing"
+    def _fill_codes(self, feature: int, values: NDArray[np.float32], codes: NDArray[np.uint8]) -> None:
+        # Compiled code is loaded here and not above: cuts are read and written without numba.
+        from riskfed.trees.binning import fill_codes
+
+        cuts, name = self.values[feature], self.feature_names[feature]
+        points = np.full(MAX_BINS, np.inf, dtype=np.float32)
+        points[: len(cuts)] = cuts
+        infinite, missing = fill_codes(values, points, len(cuts), codes)
+        if infinite:
+            raise ContractError(f"{name}: {infinite} values are infinite; expected finite or missing")
+        if missing and len(cuts) == MAX_BINS:
+            raise JobError(
+                f"{name}: has missing values and {MAX_BINS} bins; "
+                f"the job needs max_bin={MAX_BINS - 1} or less where values can be missing"
             )
-        codes = np.minimum(np.searchsorted(cuts, column, side="right"), len(cuts) - 1)
-        missing = np.isnan(column)
-        if missing.any():
-            if len(cuts) == MAX_BINS:
-                raise JobError(
-                    f"{self.feature_names[feature]}: has missing values and {MAX_BINS} bins; "
-                    f"the job needs max_bin={MAX_BINS - 1} or less where values can be missing"
-                )
-            codes[missing] = MISSING
-        return codes.astype(np.uint8)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and texts that JSON keeps to the last bit; see `from_dict`."""

@@ -30,18 +30,20 @@ class Level(NamedTuple):
     sums: NodeSums
 
     @classmethod
-    def root(cls, rows: NDArray[np.int32]) -> Level:
-        """The root over all rows of the index. Its sums and gain are not known yet: zero."""
+    def root(cls, ranges: RowRanges) -> Level:
+        """The root, as the one node of ``ranges``. Its sums and gain are not known yet: zero."""
         return cls(
             np.zeros(1, dtype=np.int32),
-            RowRanges(rows, np.zeros(1, dtype=np.int64), np.full(1, len(rows), dtype=np.int64)),
+            ranges,
             NodeSums(np.zeros((1, 2), dtype=np.int64), np.zeros(1, dtype=np.float32), np.array([FREE])),
         )
 
     @classmethod
-    def empty(cls, rows: NDArray[np.int32]) -> Level:
+    def empty(cls, no_rows: RowRanges) -> Level:
         """No open node."""
-        return cls.root(rows).where(np.zeros(1, dtype=np.bool_))
+        nothing = np.zeros(1, dtype=np.bool_)
+        root = cls.root(no_rows)
+        return cls(root.ids[nothing], no_rows, root.sums.where(nothing))
 
     def where(self, chosen: NDArray[np.bool_]) -> Level:
         """Some of the nodes."""

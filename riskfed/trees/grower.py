@@ -1,6 +1,6 @@
 """One party's side of growing trees from summed histograms.
 
-    grower = Grower(codes, labels, weights, cuts, job, total_weight=..., base_score=...)
+    grower = Grower(codes, labels, weights, cuts, job, total_weight=..., base_score=..., threads=2)
     for _ in range(job.n_estimators):
         grower.begin_tree()
         while grower.has_open_nodes():
@@ -25,18 +25,21 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from riskfed.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError
+from riskfed.errors import LocalProtocolError, RemoteProtocolError
 from riskfed.jobs import HorizontalXgboost
+from riskfed.storage import MEMORY, Storage
 from riskfed.trees.cuts import Cuts
 from riskfed.trees.draft import FREE, Draft, Level, child_bounds
-from riskfed.trees.gradient import effective_weights, fill_gradients
-from riskfed.trees.histogram import Records, build_histograms, derive_siblings, fixed_point_bits, workspace
+from riskfed.trees.histogram import derive_siblings, fixed_point_bits
 from riskfed.trees.logit import margin_of
-from riskfed.trees.partition import RowRanges, add_leaves, add_sibling_leaves, partition_rows
+from riskfed.trees.partition import RowRanges
 from riskfed.trees.split import Evaluator, NodeSums, Splits, find_splits, leaf_weight, node_gain, weigh_children
+from riskfed.trees.training_rows import TrainingRows
 from riskfed.trees.tree import Tree
+from riskfed.trees.workers import Workers
 
 _LEAST_GAIN = np.float32(1e-6)
+_CELLS_FOR_THREADS = 1 << 17
 _Sums = NDArray[np.int64]
 
 
@@ -44,7 +47,7 @@ class Grower:
     """Grows the pooled trees on one party's records.
 
     Args:
-        codes: (n, n_features) uint8 from `Cuts.bin`; n may be 0.
+        codes: (n_features, n) uint8 from `Cuts.bin`; n may be 0.
         labels: (n,) 0 or 1.
         weights: (n,) float32 sample weights, without ``scale_pos_weight``.
         cuts: the cuts shared by all parties.
@@ -53,6 +56,8 @@ class Grower:
         base_score: prior PD of the pooled records (see `logit.estimate_base_score`).
         bits: fewer fractional bits than int64 has room for, for narrower sums. From 34 on, the trees stay identical to
             XGBoost's in practice; below 26 leaves differ visibly.
+        storage: where arrays of about the records' size are made.
+        threads: how many work on the records. Trees do not depend on it.
 
     Raises:
         ConfigurationError: shapes or types do not fit together, or there is no room for `bits` fractional bits.
@@ -61,7 +66,6 @@ class Grower:
 
     Attributes:
         trees: the trees grown so far.
-        margins: (n,) float32 margin of each record under `trees`.
         bits: fractional bits q of the histograms.
         sum_bound: no number in a pooled histogram is larger than this in size.
     """
@@ -77,14 +81,9 @@ class Grower:
         total_weight: float,
         base_score: float,
         bits: int | None = None,
+        storage: Storage = MEMORY,
+        threads: int = 1,
     ) -> None:
-        if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != cuts.n_features:
-            raise ConfigurationError(
-                f"got {codes.dtype} codes of shape {codes.shape}, expected uint8 (n, {cuts.n_features})"
-            )
-        labels = np.asarray(labels)
-        if labels.shape != (len(codes),):
-            raise ConfigurationError(f"got labels of shape {labels.shape}, expected ({len(codes)},)")
         self.trees: list[Tree] = []
         self._job, self._cuts = job, cuts
         # A default weighs up to scale_pos_weight times its sample weight.
@@ -94,21 +93,29 @@ class Grower:
         self.sum_bound = math.ceil(heaviest * 2**self.bits * (1 + 2**-20)) + 2**32
         self._evaluator = Evaluator.of(job, cuts, self.bits)
 
-        self._columns = np.ascontiguousarray(codes.T)
-        self._labels = labels.astype(np.uint8)
-        self._weights = effective_weights(labels, np.asarray(weights, dtype=np.float32), job.scale_pos_weight)
-        self.margins = np.full(len(codes), margin_of(base_score), dtype=np.float32)
-        self._records = Records(np.ascontiguousarray(codes).reshape(-1), np.empty(2 * len(codes), dtype=np.int64))
-        self._rows = np.empty(len(codes), dtype=np.int32)
-        self._buffer = np.empty(len(codes), dtype=np.int32)
-        self._counts = workspace(cuts.n_features)
+        self._workers = Workers(threads)
+        self._rows = TrainingRows(
+            codes,
+            labels,
+            weights,
+            cuts,
+            scale_pos_weight=job.scale_pos_weight,
+            margin=margin_of(base_score),
+            storage=storage,
+            workers=self._workers,
+        )
         self._draft: Draft | None = None
         self._clear()
+
+    @property
+    def margins(self) -> NDArray[np.float32]:
+        """(n,) float32 margin of each record under `trees`."""
+        return self._rows.margins
 
     def _clear(self) -> None:
         self._draft = None
         self._depth = 0
-        self._level = Level.empty(self._rows)
+        self._level = Level.empty(self._rows.no_rows())
         # Pooled histograms of the level above, and where among them the parent of each two siblings is.
         self._parents: _Sums = np.empty((0, 2 * self._cuts.total_bins), dtype=np.int64)
         self._positions = np.empty(0, dtype=np.int64)
@@ -124,12 +131,9 @@ class Grower:
         """
         if self._draft is not None:
             raise LocalProtocolError("begin_tree: the tree before is unfinished; call end_tree or abandon_tree")
-        self._totals = fill_gradients(
-            self.margins, self._labels, self._weights, 2.0**self.bits, self._records.gradients
-        )
-        self._rows[:] = np.arange(len(self._rows), dtype=np.int32)
+        root, self._totals = self._rows.begin_tree(2.0**self.bits)
         self._draft = Draft(self._cuts, self._job.max_depth, self._job.learning_rate)
-        self._level = Level.root(self._rows)
+        self._level = Level.root(root)
 
     def abandon_tree(self) -> None:
         """Forget an unfinished tree, if there is one. The margins are still those of `trees`, so it can be begun anew."""
@@ -151,12 +155,8 @@ class Grower:
             LocalProtocolError: no node is open.
         """
         self._expect_open_nodes()
-        wanted = self._wanted()
-        parts = np.empty((len(wanted), 2 * self._cuts.total_bins), dtype=np.int64)
-        build_histograms(self._records, self._level.ranges.where(wanted), self._cuts.n_bins, self._counts, parts)
-        if self._depth > 0:
-            return parts.reshape(-1)
-        return np.append(parts.reshape(-1), np.array(self._totals, dtype=np.int64))
+        parts = self._rows.histograms(self._level.ranges.where(self._wanted())).reshape(-1)
+        return parts if self._depth > 0 else np.append(parts, self._totals)
 
     def split(self, pooled: _Sums) -> None:
         """Split the open nodes by the pooled sum, and sort this party's records into the children.
@@ -171,7 +171,13 @@ class Grower:
         self._expect_open_nodes()
         histograms = self._complete(pooled)
         level, splits = self._level, Splits.none(len(self._level.ids))
-        find_splits(histograms, level.sums, self._evaluator, splits)
+        # Few candidates are sooner tried than handed to another thread.
+        shares = (
+            self._workers.shares(len(level.ids))
+            if histograms.size >= _CELLS_FOR_THREADS
+            else [np.arange(len(level.ids))]
+        )
+        self._workers.map(lambda nodes: find_splits(histograms, level.sums, self._evaluator, nodes, splits), shares)
         chosen = self._worthwhile(level.sums, splits)
         rest = level.where(~chosen)
         self._leaves.append((rest.ranges, self._tree().values(rest.ids)))
@@ -188,9 +194,9 @@ class Grower:
             raise LocalProtocolError("end_tree: nodes are still open")
         tree = self._tree().finish()
         for ranges, values in self._leaves:
-            add_leaves(ranges, values, self.margins)
+            self._rows.add_leaves(ranges, values)
         for ranges, splits, values in self._twins:
-            add_sibling_leaves(self._columns, ranges, splits, values, self.margins)
+            self._rows.add_sibling_leaves(ranges, splits, values)
         self.trees.append(tree)
         self._clear()
         return tree
@@ -204,9 +210,8 @@ class Grower:
         if self.trees or self._draft is not None:
             raise LocalProtocolError("resume: only a grower without trees can take over others")
         bound = [tree if tree.split_bins is not None else tree.with_bins(self._cuts) for tree in trees]
-        codes = self._records.codes.reshape(-1, self._cuts.n_features)
         for tree in bound:
-            tree.add_margins(codes, self.margins)
+            self._rows.add_tree(tree)
         self.trees.extend(bound)
 
     def _tree(self) -> Draft:
@@ -274,7 +279,7 @@ class Grower:
         self._positions = self._positions[grow]
         self._level = Level(
             ids=children[grow].reshape(-1),
-            ranges=self._sort_rows(level.ranges.where(grow), splits.where(grow)),
+            ranges=self._rows.sort(level.ranges.where(grow), splits.where(grow)),
             sums=NodeSums(sums[grow].reshape(-1, 2), gains[grow].reshape(-1), bounds[grow].reshape(-1, 2)),
         )
 
@@ -285,10 +290,3 @@ class Grower:
         # The slack covers rounding, so that no split is lost: what XGBoost would not split is found out with its histogram.
         least = 2 * self._evaluator.regularisation.min_child_weight * (1 - 1e-9)
         return np.asarray((hessians >= least).any(axis=1))
-
-    def _sort_rows(self, ranges: RowRanges, splits: Splits) -> RowRanges:
-        """Sort the rows of nodes into their children, siblings side by side."""
-        middles = np.empty(len(ranges.begins), dtype=np.int64)
-        partition_rows(self._columns, ranges, splits, self._buffer, middles)
-        begins = np.column_stack([ranges.begins, middles]).reshape(-1)
-        return RowRanges(ranges.rows, begins, np.column_stack([middles, ranges.ends]).reshape(-1))

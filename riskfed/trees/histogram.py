@@ -14,12 +14,15 @@ from numba import njit
 from numpy.typing import NDArray
 
 from riskfed.errors import ConfigurationError, JobError
-from riskfed.trees.cuts import MAX_BINS, MISSING
+from riskfed.trees.cuts import MAX_BINS
+from riskfed.trees.gradient import fixed_point
 from riskfed.trees.machine import add_pair, prefetch
 from riskfed.trees.partition import RowRanges
 
 _SLOTS = MAX_BINS
-_AHEAD = 16
+_ONE, _TWO = np.uintp(1), np.uintp(2)
+_AHEAD = np.uintp(16)
+_PER_FEATURE = np.uintp(2 * _SLOTS)
 
 
 def fixed_point_bits(total_weight: float, wanted: int | None = None) -> int:
@@ -46,9 +49,9 @@ def fixed_point_bits(total_weight: float, wanted: int | None = None) -> int:
     return most if wanted is None else wanted
 
 
-def workspace(n_features: int) -> NDArray[np.int64]:
-    """Zeros for `build_histograms` to count in; it leaves them zero."""
-    return np.zeros(n_features * _SLOTS * 2, dtype=np.int64)
+def workspace(n_nodes: int, n_features: int) -> NDArray[np.int64]:
+    """(n_nodes, n_features * 512) zeros for `count_gradients` to count in; `add_counts` leaves them zero."""
+    return np.zeros((n_nodes, n_features * _SLOTS * 2), dtype=np.int64)
 
 
 class Records(NamedTuple):
@@ -56,61 +59,72 @@ class Records(NamedTuple):
 
     Attributes:
         codes: (n * n_features,) uint8 bin codes, record by record; 255 is missing where the feature has fewer bins.
-        gradients: (2 n,) int64, g and h of each record in turn.
+        gradients: (2 n,) float32, g and h of each record in turn.
+        scale: 2^q.
     """
 
     codes: NDArray[np.uint8]
-    gradients: NDArray[np.int64]
+    gradients: NDArray[np.float32]
+    scale: float
 
 
 @njit(cache=True, nogil=True)
-def build_histograms(
-    records: Records,
-    ranges: RowRanges,
-    n_bins: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    histograms: NDArray[np.int64],
+def count_gradients(
+    records: Records, ranges: RowRanges, segments: NDArray[np.int64], n_features: int, counts: NDArray[np.int64]
 ) -> None:
-    """Histograms of nodes.
+    """Add the fixed-point gradients of some segments' records to the histograms of their nodes.
 
     Args:
         records: bins and gradients.
         ranges: which records each of k nodes holds.
-        n_bins: (n_features,) int64.
-        counts: from `workspace`.
-        histograms: (k, 2 * total_bins) int64, overwritten.
+        segments: numbers of the segments.
+        n_features: number of features.
+        counts: (k or more, n_features * 512) int64, g and h of every code of every feature, changed in place.
     """
-    for node in range(ranges.begins.shape[0]):
-        _count(records, ranges, node, n_bins.shape[0], counts)
+    for segment in segments:
+        for node in range(ranges.begins.shape[0]):
+            _count(records, ranges, (node, segment), n_features, counts[node])
+
+
+@njit(cache=True, nogil=True)
+def _count(
+    records: Records, ranges: RowRanges, place: tuple[int, int], n_features: int, counts: NDArray[np.int64]
+) -> None:
+    # Plain locals: compiled code would count references at every access through the tuples.
+    codes, gradients, scale, rows = records.codes, records.gradients, records.scale, ranges.rows
+    width, end = np.uintp(n_features), np.uintp(ranges.ends[place])
+    for index in range(np.uintp(ranges.begins[place]), end):
+        # The records of a node lie scattered in memory; without the hint every one of them is a wait (2 to 7 times slower).
+        ahead = np.uintp(rows[min(index + _AHEAD, end - _ONE)])
+        prefetch(codes, ahead * width)
+        prefetch(codes, ahead * width + (width - _ONE))
+        prefetch(gradients, _TWO * ahead)
+        row = np.uintp(rows[index])
+        g, h = fixed_point(gradients[_TWO * row], scale), fixed_point(gradients[_TWO * row + _ONE], scale)
+        slots = np.uintp(0)
+        for code in range(row * width, row * width + width):
+            # Every feature has 256 slots, so that a code is a slot as it stands: no test for missing, no offset to load.
+            add_pair(counts, slots + _TWO * np.uintp(codes[code]), g, h)
+            slots += _PER_FEATURE
+
+
+@njit(cache=True, nogil=True)
+def add_counts(counts: NDArray[np.int64], n_bins: NDArray[np.int64], histograms: NDArray[np.int64]) -> None:
+    """Add what was counted for k nodes to their histograms, without the records whose value is missing, and clear it.
+
+    Args:
+        counts: (k or more, n_features * 512) int64; see `count_gradients`.
+        n_bins: (n_features,) int64.
+        histograms: (k, 2 * total_bins) int64, changed in place.
+    """
+    for node in range(histograms.shape[0]):
         position = 0
         for feature in range(n_bins.shape[0]):
             first = feature * _SLOTS * 2
             for slot in range(first, first + 2 * n_bins[feature]):
-                histograms[node, position] = counts[slot]
-                counts[slot] = 0
+                histograms[node, position] += counts[node, slot]
                 position += 1
-            # What records with a missing value have left behind; without missing values this slot is a bin, copied above.
-            counts[first + 2 * MISSING] = 0
-            counts[first + 2 * MISSING + 1] = 0
-
-
-@njit(cache=True, nogil=True)
-def _count(records: Records, ranges: RowRanges, node: int, n_features: int, counts: NDArray[np.int64]) -> None:
-    # Plain locals: compiled code would count references at every access through the tuples.
-    codes, gradients, rows = records.codes, records.gradients, ranges.rows
-    end = ranges.ends[node]
-    for index in range(ranges.begins[node], end):
-        # The records of a node lie scattered in memory; without the hint every one of them is a wait (2 to 7 times slower).
-        ahead = np.intp(rows[min(index + _AHEAD, end - 1)])
-        prefetch(codes, ahead * n_features)
-        prefetch(codes, ahead * n_features + n_features - 1)
-        prefetch(gradients, 2 * ahead)
-        row = np.intp(rows[index])
-        g, h = gradients[2 * row], gradients[2 * row + 1]
-        first = row * n_features
-        for feature in range(n_features):
-            # Every feature has 256 slots, so that a code is a slot as it stands: no test for missing, no offset to load.
-            add_pair(counts, 2 * (feature * _SLOTS + np.intp(codes[first + feature])), g, h)
+        counts[node] = 0
 
 
 @njit(cache=True, nogil=True)

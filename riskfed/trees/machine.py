@@ -1,6 +1,7 @@
-"""Two machine operations that Python has no words for, for use inside numba functions.
+"""What compiled code here needs of the machine: two operations that Python has no words for, and unsigned positions.
 
-Both leave bounds unchecked, like every compiled array access here.
+Both operations leave bounds unchecked, like every compiled array access here. Positions in inner loops are unsigned: of a signed one,
+compiled code tests at every access whether it counts from the end, which takes a quarter to half of the time of these loops.
 """
 
 from __future__ import annotations

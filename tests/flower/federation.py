@@ -66,7 +66,8 @@ def local_booster() -> bytes:
 class PartyVault:
     """One bank's party behind a UNIX socket, as the courier meets it; without a vault's policy and log.
 
-    `refuse` is a reason to refuse the plan with, `delay` seconds before each answer, `fault` replaces an answer's bytes.
+    `refuse` is a reason to refuse the plan with, `delay` seconds before each answer, `fault` replaces an answer's bytes, and after
+    as many requests as each of `crashes` says it breaks off and forgets what it was doing, as a killed vault does.
     """
 
     def __init__(self, bank: str, identity: Identity, pinned: dict[str, str], path: Path) -> None:
@@ -75,6 +76,8 @@ class PartyVault:
         self.delay = 0.0
         self.fault: Callable[[bytes], bytes] = lambda answer: answer
         self.heard: list[tuple[str, list[Frame]]] = []
+        self.crashes: list[int] = []
+        self.journal: list[bytes] = []
         self.party: Party | None = None
         self._identity, self._pinned = identity, pinned
         self._socket = socket.socket(socket.AF_UNIX)
@@ -105,6 +108,10 @@ class PartyVault:
                 run, batch = message
                 frames = decode_batch(batch)
                 self.heard.append((run, frames))
+                if self.crashes and len(self.heard) >= self.crashes[0]:
+                    self.crashes.pop(0)
+                    self.party = None
+                    return
                 time.sleep(self.delay)
                 try:
                     send_message(connection, run, self.fault(self._answer(frames, batch)))
@@ -116,15 +123,17 @@ class PartyVault:
             if frames[0].kind is Kind.FAILED:
                 return b""
             if frames[0].kind is not Kind.PLAN:
-                assert self.party is not None
+                if self.party is None:
+                    return encode_batch([Frame(Kind.LOST, 0, b"the vault was restarted")])
                 return self.party.receive(batch)
             if self.refuse is not None:
                 return encode_batch([Frame(Kind.FAILED, 0, self.refuse.encode())])
             plan = Plan.from_json(frames[0].body)
             own = Records.from_frame(records()[self.bank], schema())
-            self.party = Party(
-                Seat(self.bank, self._identity, self._pinned, plan), partial(train, own, schema(), plan.job)
-            )
+            journal = list(self.journal) if plan.attempt > 1 else None
+            program = partial(train, own, schema(), plan.job, journal=journal)
+            seat = Seat(self.bank, self._identity, self._pinned, plan)
+            self.party = Party(seat, program, keep=self.journal.append)
             return self.party.begin()
         except RiskfedError as error:
             return encode_batch([Frame(Kind.FAILED, 0, str(error).encode())])
@@ -222,6 +231,7 @@ def write_run_file(folder: Path, **changes: Any) -> RunFile:
         "schema_file": "schema.json",
         "progress_file": "progress.jsonl",
         "limits": QUICK.model_dump(),
+        "on_loss": "fail",
         **changes,
     }
     RunFile(**fields).save(folder / "run.json")

@@ -43,9 +43,9 @@ class Federation:
         self.grid = InProcessGrid(app, {NODES[bank]: context_for(vault) for bank, vault in opened.items()})
         self.events: list[events.Event] = []
 
-    def run(self, transport: str, **changes: Any) -> Outcome:
+    def run(self, transport: str, run: str | None = "run-1", **changes: Any) -> Outcome:
         run_file = write_run_file(self.folder, transport=transport, **changes)
-        outcome = serve_run(self.grid, run_file, "run-1", lambda *_: [self.events.append])
+        outcome = serve_run(self.grid, run_file, run, lambda *_: [self.events.append])
         assert Outcome.load(run_file.outcome_file) == outcome
         return outcome
 
@@ -115,9 +115,9 @@ def test_silence_is_a_lost_bank_and_named(federation: Federation, transport: str
 def test_a_vault_that_is_down_is_named(federation: Federation, transport: str) -> None:
     federation.vaults["ash"].close()
 
-    outcome = federation.run(transport)
+    outcome = federation.run(transport, limits=QUICK.model_dump() | {"connect_timeout": 2})
 
-    assert outcome.reason.startswith("bank ash ended the run: the vault does not answer its courier")
+    assert outcome.reason.startswith("bank ash is lost: the vault does not answer its courier")
     assert federation.vaults["birch"].reasons == [outcome.reason]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
-from riskfed.errors import BankLostError, ConfigurationError, RemoteProtocolError, RiskfedError, RunFailedError
+from riskfed.errors import BankLostError, ConfigurationError, RemoteProtocolError, RiskfedError
 from riskfed.flower import session, session_wire
 from riskfed.flower.session import SessionServer
 from riskfed.flower.session_client import SessionStream, dial
@@ -160,7 +160,7 @@ def test_a_courier_notices_that_the_server_is_gone(server: SessionServer) -> Non
     with pytest.raises(RiskfedError):
         server.exchange(dict.fromkeys(NODES, b"?"), 2)
     couriers.join()
-    assert {type(error) for error in couriers.ended.values()} <= {RunFailedError, type(None)}
+    assert {type(error) for error in couriers.ended.values()} <= {BankLostError, type(None)}
 
 
 def test_a_batch_above_the_limit_ends_the_stream_and_names_the_bank(

@@ -56,6 +56,12 @@ def quantile_cuts(matrix: np.ndarray, max_bin: int = 64) -> Cuts:
     return Cuts(tuple(cuts for cuts, _ in statistics), np.array([below for _, below in statistics]))
 
 
+def binned(cuts: Cuts, matrix: Any) -> np.ndarray:
+    """(f, n) codes of an (n, f) matrix."""
+    matrix = np.asarray(matrix)
+    return cuts.bin(matrix.T.__getitem__, len(matrix))
+
+
 def base_score(data: Data, job: HorizontalXgboost) -> float:
     """The prior PD that the job gives, or that xgboost estimates."""
     if job.base_score is not None:
@@ -73,7 +79,7 @@ def growers(parts: Sequence[Data], cuts: Cuts, job: HorizontalXgboost, **options
         "total_weight": float(pooled.weights.sum(dtype=np.float64)),
         "base_score": base_score(pooled, job),
     } | options
-    return [Grower(cuts.bin(part.matrix), part.labels, part.weights, cuts, job, **options) for part in parts]
+    return [Grower(binned(cuts, part.matrix), part.labels, part.weights, cuts, job, **options) for part in parts]
 
 
 def grow(parties: Sequence[Grower], n_trees: int) -> list[np.ndarray]:

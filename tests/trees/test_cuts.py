@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from riskfed.errors import ConfigurationError, ContractError, JobError
 from riskfed.schema import Feature, Schema
+from riskfed.storage import Scratch
 from riskfed.trees.cuts import MISSING, Cuts, cuts_from_order_statistics
 from riskfed.trees.reference import cuts_of
-from tests.trees.parties import classification, quantile_cuts
+from tests.trees.parties import binned, classification, quantile_cuts
 
 FLOATS = st.floats(-(2.0**100), 2.0**100, width=32)
 
@@ -24,27 +25,44 @@ def cuts(*columns: list[float]) -> Cuts:
 
 def test_a_value_on_a_cut_belongs_to_the_bin_above():
     matrix = np.array([[-9], [0], [0.5], [1], [1.5], [2], [99], [np.nan]])
-    assert cuts([0, 1, 2]).bin(matrix).ravel().tolist() == [0, 1, 1, 2, 2, 2, 2, MISSING]
+    assert binned(cuts([0, 1, 2]), matrix).ravel().tolist() == [0, 1, 1, 2, 2, 2, 2, MISSING]
 
 
-def test_codes_are_unsigned_bytes_in_row_order():
-    codes = cuts([0, 1], [5]).bin(np.zeros((3, 2)))
+def test_codes_are_unsigned_bytes_column_by_column():
+    codes = binned(cuts([0, 1], [5]), np.zeros((3, 2)))
     assert codes.dtype == np.uint8
+    assert codes.shape == (2, 3)
     assert codes.flags.c_contiguous
 
 
 def test_values_are_rounded_to_float32_first():
     just_below = np.nextafter(np.float64(1), 0)
-    assert cuts([1, 2]).bin(np.array([[just_below]]))[0, 0] == 1
+    assert binned(cuts([1, 2]), [[just_below]])[0, 0] == 1
 
 
-def test_many_rows_are_binned_as_each_alone():
-    data = classification(70_000, 3, missing=0.1)
-    shared = quantile_cuts(data.matrix, 50)
-    picked = [0, 65_535, 65_536, 69_999]
-    np.testing.assert_array_equal(
-        shared.bin(data.matrix)[picked], np.concatenate([shared.bin(data.matrix[i : i + 1]) for i in picked])
-    )
+@given(
+    st.lists(FLOATS, min_size=1, max_size=256, unique=True),
+    st.lists(st.one_of(FLOATS, st.just(np.nan)), max_size=50),
+    st.integers(1, 3),
+)
+def test_codes_count_the_cuts_at_or_below_a_value(points, values, threads):
+    points = sorted({float(point) for point in points} - {0.0})[:255] or [1.0]
+    shared = Cuts((np.array(points, np.float32),) * 3, np.full(3, -(2.0**101), np.float32))
+    column = np.array([*values, *points], dtype=np.float32)
+    codes = shared.bin(lambda _: column, len(column), threads=threads)
+    below = np.minimum((np.array(points, np.float32) <= column[:, None]).sum(axis=1), len(points) - 1)
+    np.testing.assert_array_equal(codes, [np.where(np.isnan(column), MISSING, below)] * 3)
+
+
+def test_codes_may_lie_in_a_mapped_file(tmp_path):
+    data = classification(3000, 3, missing=0.1)
+    shared, scratch = quantile_cuts(data.matrix, 50), Scratch(tmp_path)
+    columns = scratch.empty((3, 3000), np.float32)
+    columns[:] = data.matrix.T
+    codes = shared.bin(columns.__getitem__, 3000, scratch)
+    assert isinstance(codes.base, np.memmap)
+    np.testing.assert_array_equal(codes, binned(shared, data.matrix))
+    np.testing.assert_array_equal(columns, data.matrix.T)
 
 
 @given(st.lists(FLOATS, min_size=1, max_size=60))
@@ -100,14 +118,14 @@ def test_offsets_count_bins():
 
 def test_missing_values_need_a_free_code():
     full = cuts(list(range(256)))
-    assert full.bin(np.array([[300.0]]))[0, 0] == 255
+    assert binned(full, [[300.0]])[0, 0] == 255
     with pytest.raises(JobError, match="max_bin=255"):
-        full.bin(np.array([[np.nan]]))
+        binned(full, [[np.nan]])
 
 
 def test_infinite_values_are_refused_without_showing_the_record():
     with pytest.raises(ContractError, match="f0: 2 values are infinite"):
-        cuts([1]).bin(np.array([[np.inf], [0.25], [-np.inf]]))
+        binned(cuts([1]), [[np.inf], [0.25], [-np.inf]])
 
 
 @pytest.mark.parametrize(
@@ -128,8 +146,9 @@ def test_impossible_cuts_are_refused(columns, below):
         Cuts(values, np.array(below, dtype=np.float32))
 
 
-def test_other_matrices_and_other_dictionaries_are_refused():
-    with pytest.raises(ConfigurationError, match="expected"):
-        cuts([1]).bin(np.zeros((2, 2)))
+def test_other_columns_and_other_dictionaries_are_refused():
+    for column in (np.zeros(2), np.zeros((3, 1))):
+        with pytest.raises(ConfigurationError, match="expected"):
+            cuts([1]).bin([column].__getitem__, 3)
     with pytest.raises(ConfigurationError, match="to_dict"):
         Cuts.from_dict({"values": [["a"]], "min_values": [0], "schema": None})

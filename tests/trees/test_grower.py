@@ -7,7 +7,7 @@ from riskfed.errors import ConfigurationError, JobError, LocalProtocolError, Rem
 from riskfed.jobs import HorizontalXgboost
 from riskfed.trees.booster_json import booster_json, parse_booster
 from riskfed.trees.reference import identical_trees
-from tests.trees.parties import base_score, classification, deal, grow, growers, quantile_cuts
+from tests.trees.parties import base_score, binned, classification, deal, grow, growers, quantile_cuts
 
 JOB = HorizontalXgboost(n_estimators=4, max_depth=4)
 DATA = classification(800, missing=0.1)
@@ -117,8 +117,8 @@ def test_trees_of_other_cuts_cannot_be_resumed():
 def test_trees_follow_held_out_records_as_they_do_their_own():
     grower = one_grower()
     grow([grower], 3)
-    codes = CUTS.bin(DATA.matrix)
-    margins = np.full(len(codes), one_grower().margins[0])
+    codes = binned(CUTS, DATA.matrix)
+    margins = np.full(codes.shape[1], one_grower().margins[0])
     for tree in grower.trees:
         leaves = tree.leaf_of(codes)
         assert tree.is_leaf[leaves].all()
@@ -154,7 +154,7 @@ def test_monotone_constraints_hold():
             base[:, column] = value
             total = np.zeros(50, np.float32)
             for tree in grower.trees:
-                tree.add_margins(CUTS.bin(base), total)
+                tree.add_margins(binned(CUTS, base), total)
             margins.append(total)
         assert (sign * np.diff(margins, axis=0) >= -1e-6).all()
 
@@ -173,13 +173,17 @@ def test_fewer_bits(bits, same_leaves, tolerance):
 
 
 def test_arguments_are_checked():
-    codes, ones = CUTS.bin(DATA.matrix), np.ones(800, np.float32)
+    codes, ones = binned(CUTS, DATA.matrix), np.ones(800, np.float32)
     fits = {"total_weight": 800.0, "base_score": 0.3}
     make = type(one_grower())
     with pytest.raises(ConfigurationError, match="expected uint8"):
         make(codes.astype(np.int64), DATA.labels, ones, CUTS, JOB, **fits)
+    with pytest.raises(ConfigurationError, match="expected uint8"):
+        make(codes.T, DATA.labels, ones, CUTS, JOB, **fits)
     with pytest.raises(ConfigurationError, match="labels"):
         make(codes, DATA.labels[1:], ones, CUTS, JOB, **fits)
+    with pytest.raises(ConfigurationError, match="0 threads"):
+        make(codes, DATA.labels, ones, CUTS, JOB, threads=0, **fits)
     with pytest.raises(ConfigurationError, match="fractional bits"):
         make(codes, DATA.labels, ones, CUTS, JOB, bits=60, **fits)
     with pytest.raises(JobError, match="income"):

@@ -11,22 +11,23 @@ from hypothesis import strategies as st
 from riskfed.errors import ConfigurationError, ContractError, JobError
 from riskfed.jobs import HorizontalXgboost
 from riskfed.trees.gradient import effective_weights, fill_gradients
-from riskfed.trees.histogram import Records, build_histograms, fixed_point_bits, workspace
+from riskfed.trees.histogram import Records, add_counts, count_gradients, fixed_point_bits, workspace
 from riskfed.trees.logit import estimate_base_score, margin_of, sigmoid
 from riskfed.trees.partition import RowRanges
 from tests.trees.parties import Data, classification, deal, grow, growers, quantile_cuts
 
 
 def gradients_of(margins, labels, weights, bits=40):
-    gradients = np.empty(2 * len(margins), dtype=np.int64)
+    gradients = np.empty(2 * len(margins), dtype=np.float32)
     totals = fill_gradients(
         np.asarray(margins, np.float32),
         np.asarray(labels, np.uint8),
         np.asarray(weights, np.float32),
         2.0**bits,
+        np.array([[0, 1], [1, len(margins)]]),
         gradients,
     )
-    return gradients.reshape(-1, 2), totals
+    return np.rint(gradients.reshape(-1, 2).astype(np.float64) * 2.0**bits).astype(np.int64), totals
 
 
 def test_known_gradients():
@@ -74,12 +75,13 @@ def test_more_bits_than_there_is_room_for_are_refused():
 
 
 def test_labels_and_weights_are_checked_without_showing_them():
-    ones = np.ones(2, np.float32)
+    ones, made = np.ones(2, np.float32), np.empty(2, np.float32)
     with pytest.raises(ContractError, match="1 labels are neither 0 nor 1"):
-        effective_weights(np.array([0, 0.5]), ones, 1)
+        effective_weights(np.array([0, 0.5]), ones, 1, made)
     with pytest.raises(ContractError, match="2 sample weights"):
-        effective_weights(np.zeros(2), np.array([-1, np.nan]), 1)
-    assert effective_weights(np.array([1, 0]), ones, 3).tolist() == [3, 1]
+        effective_weights(np.zeros(2), np.array([-1, np.nan]), 1, made)
+    effective_weights(np.array([1, 0]), ones, 3, made)
+    assert made.tolist() == [3, 1]
 
 
 @settings(max_examples=60)
@@ -87,28 +89,31 @@ def test_labels_and_weights_are_checked_without_showing_them():
     st.integers(0, 400),
     st.lists(st.integers(1, 256), min_size=1, max_size=6),
     st.integers(1, 5),
+    st.integers(1, 4),
     st.integers(0, 2**32 - 1),
 )
-def test_histograms_equal_plain_counting(n_rows, n_bins, n_nodes, seed):
+def test_histograms_equal_plain_counting(n_rows, n_bins, n_nodes, n_segments, seed):
     rng = np.random.default_rng(seed)
     codes = np.stack([rng.integers(0, bins, n_rows) for bins in n_bins], axis=1).astype(np.uint8)
     may_lack = np.array(n_bins) < 256
     codes[(rng.random(codes.shape) < 0.2) & may_lack] = 255
-    gradients = rng.integers(-(2**50), 2**50, (n_rows, 2))
+    gradients = rng.normal(size=(n_rows, 2)).astype(np.float32)
+    whole = np.rint(gradients.astype(np.float64) * 2.0**40).astype(np.int64)
     rows = rng.permutation(n_rows).astype(np.int32)
-    borders = np.concatenate([[0], np.sort(rng.integers(0, n_rows + 1, n_nodes - 1)), [n_rows]]).astype(np.int64)
-    counts, made = workspace(len(n_bins)), np.empty((n_nodes, 2 * sum(n_bins)), dtype=np.int64)
-    build_histograms(
-        Records(codes.reshape(-1), gradients.reshape(-1)),
-        RowRanges(rows, borders[:-1], borders[1:]),
-        np.array(n_bins),
-        counts,
-        made,
+    borders = np.append(np.sort(rng.integers(0, n_rows + 1, n_nodes * n_segments - 1)), n_rows)
+    # Segment by segment, and in each node by node, as ranges lie.
+    begins, ends = (
+        np.ascontiguousarray(b.reshape(n_segments, n_nodes).T) for b in (np.append(0, borders[:-1]), borders)
     )
+    counts, made = workspace(n_nodes, len(n_bins)), np.zeros((n_nodes, 2 * sum(n_bins)), dtype=np.int64)
+    records = Records(codes.reshape(-1), gradients.reshape(-1), 2.0**40)
+    for segments in ([0], range(1, n_segments)):
+        count_gradients(records, RowRanges(rows, begins, ends), np.array(segments, dtype=np.int64), len(n_bins), counts)
+    add_counts(counts, np.array(n_bins), made)
     for node in range(n_nodes):
-        members = rows[borders[node] : borders[node + 1]]
+        members = np.concatenate([rows[b:e] for b, e in zip(begins[node], ends[node], strict=True)])
         plain = [
-            gradients[members[(codes[members, f] == b) & ((codes[members, f] != 255) | (n_bins[f] == 256))]].sum(axis=0)
+            whole[members[(codes[members, f] == b) & ((codes[members, f] != 255) | (n_bins[f] == 256))]].sum(axis=0)
             for f in range(len(n_bins))
             for b in range(n_bins[f])
         ]

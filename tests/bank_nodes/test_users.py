@@ -1,0 +1,315 @@
+"""Two users: what the courier's may not see, and how a supervisor that is root runs both."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+import bank_nodes
+from bank_nodes.check import check_node
+from bank_nodes.config import NodeConfig, load_config
+from bank_nodes.node import become_courier, run_node
+from bank_nodes.supervised import Supervised
+from bank_nodes.users import Account, accounts, check_separation
+from riskfed.errors import ConfigurationError
+from tests.bank_nodes.banks import lines_of
+from tests.bank_nodes.test_node import node_file, until
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can switch to another user")
+OTHER = Account.of("nobody", "test")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder with a way to it for every user, as /etc or /srv have it; pytest's own are its user's alone."""
+    folder = Path(tempfile.mkdtemp(prefix="rf"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def two_users(
+    folder: Path, *, vault: str | None = None, courier: str = "nobody", group: str | None = None
+) -> NodeConfig:
+    """A node file that names users; files as root would have laid them out."""
+    folder.mkdir(exist_ok=True)
+    path = node_file(folder)
+    text = path.read_text() + f'user = "{courier}"\n'
+    more = (f'user = "{vault}"\n' if vault else "") + (f'socket_group = "{group}"\n' if group else "")
+    path.write_text(text.replace("[vault]\n", f"[vault]\n{more}"))
+    config = load_config(path)
+    assert config.flower is not None
+    config.data.path.chmod(0o600)  # type: ignore[union-attr]
+    path.parent.chmod(0o755)
+    if os.geteuid() == 0:
+        for own in (config.flower.private_key, config.flower.root_certificates):
+            os.chown(own, OTHER.uid, OTHER.gid)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "readable"),
+    [
+        (0o600, "me", False),
+        (0o640, "me", False),
+        (0o604, "me", True),
+        (0o644, "me", True),
+        (0o040, "its group", True),
+        (0o604, "its group", False),  # the group's bits count, not the others'
+        (0o077, "itself", False),  # the owner's bits count, not the others'
+        (0o400, "itself", True),
+    ],
+)
+@needs_root
+def test_who_may_read(place: Path, mode: int, owner: str, readable: bool) -> None:
+    path = place / "file"
+    path.write_text("x")
+    os.chown(path, OTHER.uid if owner == "itself" else 0, OTHER.gid if owner == "its group" else 0)
+    path.chmod(mode)
+    assert OTHER.may_read(path) is readable
+    # the kernel is of the same opinion
+    tried = subprocess.run(
+        ["cat", path], user=OTHER.uid, group=OTHER.gid, extra_groups=OTHER.groups, capture_output=True, check=False
+    )
+    assert (tried.returncode == 0) is readable
+    (place / "closed").mkdir(mode=0o700)
+    path.chmod(0o644)
+    assert not OTHER.may_read(path.rename(place / "closed" / "file"))
+
+
+@needs_root
+def test_a_node_that_is_laid_out_well(place: Path) -> None:
+    config = two_users(place, group="nogroup")
+    assert check_separation(config) == "nobody can reach the vault's socket only"
+    assert [finding.ok for finding in check_node(config) if finding.area == "users"] == [True]
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [
+        (lambda config: config.data.path.chmod(0o644), "could read .*loans.parquet"),
+        (lambda config: config.keys.identity.chmod(0o604), "could read .*identity.pem"),
+        (lambda config: config.vault.log.touch(0o644), "could read .*vault.log"),
+        (lambda config: config.consortium.file.chmod(0o666), "could change .*consortium.toml"),
+        (lambda config: config.consortium.file.parent.chmod(0o777), "could change .*consortium.toml"),
+        (lambda config: os.chown(config.flower.private_key, 0, 0), "cannot read .*node"),
+    ],
+)
+def test_what_the_courier_could_do_is_found(place: Path, spoil: object, found: str) -> None:
+    config = two_users(place, group="nogroup")
+    spoil(config)  # type: ignore[operator]
+    with pytest.raises(ConfigurationError, match=found):
+        check_separation(config)
+    (finding,) = [finding for finding in check_node(config) if finding.area == "users"]
+    assert not finding.ok
+
+
+@needs_root
+def test_files_in_a_folder_of_records_and_the_way_to_the_socket(place: Path) -> None:
+    config = two_users(place)
+    with pytest.raises(ConfigurationError, match=r"is not in vault.socket_group \(None\)"):
+        check_separation(config)
+    folder = place / "ash" / "parts"
+    folder.mkdir(mode=0o755)
+    (folder / "part.parquet").touch(0o644)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"path": folder})})
+    with pytest.raises(ConfigurationError, match="could read .*part.parquet"):
+        check_separation(config)
+    config = config.model_copy(update={"vault": config.vault.model_copy(update={"socket_group": "no such group"})})
+    with pytest.raises(ConfigurationError, match="no such group here"):
+        check_separation(config)
+
+
+def test_users_that_cannot_be(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = two_users(place / "a", courier="no-such-user")
+    with pytest.raises(ConfigurationError, match="flower.user is 'no-such-user', and there is no such user"):
+        accounts(config)
+    config = two_users(place / "b", vault="nobody", courier="nobody")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(ConfigurationError, match="the courier needs a user of its own"):
+        accounts(config)
+    with pytest.raises(ConfigurationError, match="started as root with no vault.user"):
+        accounts(two_users(place / "c"))
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    with pytest.raises(ConfigurationError, match="only root can run a process as another user"):
+        accounts(config)
+
+
+def test_one_user_for_both_stays_possible(place: Path) -> None:
+    config = load_config(node_file(place))
+    assert accounts(config) == (None, None)
+    assert "no user of its own" in check_separation(config)
+
+
+@needs_root
+def test_a_supervised_process_runs_as_its_user_with_no_group_of_roots(place: Path) -> None:
+    note = place / "note"
+    note.touch(0o666)
+    note.chmod(0o666)
+    code = (
+        f"import os, signal, ctypes; told = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(told)); "
+        f"open({str(note)!r}, 'w').write(f'{{os.getresuid()}} {{os.getresgid()}} {{sorted(os.getgroups())}} {{told.value}}.')"
+    )
+    process = Supervised(
+        "child", lambda: ["/usr/bin/env", "python3", "-c", code], environment={"PATH": os.defpath}, account=OTHER
+    )
+    process.start()
+    try:
+        assert until(lambda: note.read_text().endswith(".")), "it has not run"
+    finally:
+        process.stop()
+    uid, gid = OTHER.uid, OTHER.gid
+    # The last: SIGTERM when the supervisor dies, which a later change of user would have cleared.
+    assert note.read_text() == f"{(uid,) * 3} {(gid,) * 3} {sorted(OTHER.groups)} 15."
+
+
+@needs_root
+def test_root_starts_nothing_while_the_courier_could_read_records(place: Path) -> None:
+    config = two_users(place, vault="daemon", group="nogroup")
+    config.data.path.chmod(0o644)  # type: ignore[union-attr]
+    with pytest.raises(ConfigurationError, match="could read"):
+        run_node(place / "ash" / "bank.toml")
+
+
+def test_a_courier_alone_says_when_it_may_not_connect(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed:
+        def __enter__(self) -> Closed:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+        def connect(self, _: str) -> None:
+            raise PermissionError
+
+    path = node_file(place)
+    monkeypatch.setattr("bank_nodes.node.socket.socket", lambda *_: Closed())
+    monkeypatch.setattr("bank_nodes.node._free_port", lambda _: 9)
+    with pytest.raises(ConfigurationError, match="must be in vault.socket_group"):
+        become_courier(path)
+
+
+def test_a_courier_alone_becomes_the_supernode_once_the_vault_listens(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, ran = iter([False, False, True]), []
+    monkeypatch.setenv("RISKFED_NODE__KEYS__PASSPHRASE", "hunter2")
+    monkeypatch.setattr("bank_nodes.node._listens", lambda _: next(asked))
+    monkeypatch.setattr(os, "execve", lambda *arguments: ran.append(arguments))
+    become_courier(node_file(place))
+    ((program, command, environment),) = ran
+    assert program == command[0] == str(Path(sys.executable).with_name("flower-supernode"))
+    assert environment["FLWR_HOME"] == str(place / "ash" / "flower")
+    assert "hunter2" not in str(environment)
+
+
+def two_of_one_group() -> tuple[str, str, str] | None:
+    """Two users of this machine, neither of them root, and a group that both are in."""
+    first: dict[int, str] = {}
+    for entry in sorted(pwd.getpwall(), key=lambda entry: entry.pw_name != "nobody"):
+        if entry.pw_uid and entry.pw_gid and first.setdefault(entry.pw_gid, entry.pw_name) != entry.pw_name:
+            return entry.pw_name, first[entry.pw_gid], grp.getgrgid(entry.pw_gid).gr_name
+    return None
+
+
+def programs(folder: Path) -> Path | None:
+    """A Python that every user can start, and this environment's commands for it."""
+    python = shutil.which("python3", path="/usr/bin:/usr/local/bin")
+    version = "import sys; print(*sys.version_info[:2], sys.prefix == sys.base_prefix)"
+    if python is None or subprocess.check_output([python, "-c", version], text=True).split() != [
+        *map(str, sys.version_info[:2]),
+        "True",
+    ]:
+        return None
+    folder.mkdir()
+    (folder / "python3").symlink_to(python)
+    for script in entry_points(group="console_scripts"):
+        if script.name.startswith(("flower-", "flwr")):
+            path = folder / script.name
+            path.write_text(
+                f"#!{folder}/python3\nimport sys\nfrom {script.module} import {script.attr}\nsys.exit({script.attr}())\n"
+            )
+            path.chmod(0o755)
+    return folder
+
+
+@needs_root
+@pytest.mark.slow
+def test_a_node_started_as_root_runs_each_part_as_its_user(place: Path) -> None:
+    users, tools = two_of_one_group(), programs(place / "bin")
+    if users is None or tools is None:
+        pytest.skip("needs two users of one group, and a system Python of the same version")
+    own, other, group = users
+    config = two_users(place / "node", vault=own, courier=other, group=group)
+    home, vault = place / "node" / "ash", Account.of(own, "test")
+    courier = Account.of(other, "test")
+    theirs = {config.flower.private_key, config.flower.root_certificates}  # type: ignore[union-attr]
+    cache = place / "cache"
+    cache.mkdir()
+    for path in (home, *home.iterdir(), cache):
+        account = courier if path in theirs else vault
+        os.chown(path, account.uid, account.gid)
+    packages = os.pathsep.join(
+        [str(Path(bank_nodes.__file__).parents[1]), *filter(lambda p: "site-packages" in p, sys.path)]
+    )
+    environment = {**os.environ, "PYTHONPATH": packages, "NUMBA_CACHE_DIR": str(cache), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["RISKFED_NODE__POLICY__MIN_ROWS"] = "60"
+    told = place / "node.log"
+    command = [
+        str(tools / "python3"),
+        "-c",
+        "from riskfed.cli import app; app()",
+        "node",
+        "run",
+        "-c",
+        str(home / "bank.toml"),
+    ]
+    with told.open("wb") as stream:
+        # With this umask, root's own start leaves a cache of numba that the vault's user can write to.
+        node = subprocess.Popen(command, stderr=stream, env=environment, cwd="/", umask=0)
+    try:
+        assert until(lambda: "courier started" in told.read_text(), 120), told.read_text()
+        pids = {line["event"].split()[0]: line["pid"] for line in lines_of(told) if line["event"].endswith(" started")}
+        for name, account in (("vault", vault), ("courier", courier)):
+            status = Path(f"/proc/{pids[name]}/status").read_text()
+            assert re.findall(r"^[UG]id:\t(.*)$", status, re.M) == [
+                "\t".join([str(n)] * 4) for n in (account.uid, account.gid)
+            ]
+
+        def as_courier(*arguments: str) -> int:
+            done = subprocess.run(
+                arguments,
+                user=courier.uid,
+                group=courier.gid,
+                extra_groups=courier.groups,
+                capture_output=True,
+                check=False,
+                cwd="/",
+            )
+            return done.returncode
+
+        connect = f"import socket; socket.socket(socket.AF_UNIX).connect({str(config.vault.socket)!r})"
+        assert as_courier(str(tools / "python3"), "-c", connect) == 0
+        for path in (config.keys.identity, config.data.path, config.vault.log, f"/proc/{pids['vault']}/environ"):
+            assert as_courier("cat", str(path)) != 0, path
+        assert as_courier("cat", str(config.flower.private_key)) == 0  # type: ignore[union-attr]
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(60) == 0, told.read_text()
+        assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
+    finally:
+        if node.poll() is None:
+            node.terminate()
+            node.wait(30)

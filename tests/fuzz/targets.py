@@ -1,0 +1,7 @@
+"""Every border that takes bytes from another party."""
+
+from tests.fuzz.conversations import CONVERSATIONS
+from tests.fuzz.parsers import PARSERS
+from tests.fuzz.vault import VAULTS
+
+TARGETS = [*PARSERS, *CONVERSATIONS, *VAULTS]
