@@ -66,6 +66,10 @@ bench: $(READY) ## Cost and exactness tables; writes runs/bench/trees.json
 bench-scale: $(READY) ## One bank of 1M to 50M rows, and two threads; writes runs/bench/scale.json
 	$(BIN)/python -m benchmarks.scale
 
+.PHONY: bench-rounds
+bench-rounds: $(READY) ## One round over each transport; writes runs/bench/rounds.json
+	$(BIN)/python -m benchmarks.rounds
+
 .PHONY: faults
 faults: $(READY) ## Kill, stop, cut off and fill up every part of a running federation; writes runs/faults.json
 	$(BIN)/python -m tests.faults

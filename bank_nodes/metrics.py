@@ -34,7 +34,8 @@ class VaultMetrics:
     Args:
         path: of the text file.
         bank: this bank's name.
-        rows: records that are loaded; None where they are unfit, and every run is refused.
+        rows: records that are loaded; None where they are unfit, and every run is refused. What is written is rounded: code that the
+            operator sends to the courier may be able to read it, and must not see a single record come or go.
         schema: fingerprint of the consortium's schema; "" where there is none.
     """
 
@@ -50,7 +51,7 @@ class VaultMetrics:
             1
         )
         self._ready.set(rows is not None)
-        self._records.set(rows or 0)
+        self._records.set(rounded(rows or 0))
         for result in _RESULTS:
             self._runs.labels(result)
 
@@ -64,7 +65,7 @@ class VaultMetrics:
         self._ready = Gauge(
             "riskfed_vault_ready", "1: records are loaded and fit; 0: every run is refused.", registry=to
         )
-        self._records = Gauge("riskfed_vault_records", "Records loaded.", registry=to)
+        self._records = Gauge("riskfed_vault_records", "Records loaded, rounded.", registry=to)
         self._runs = Counter("riskfed_vault_runs", "Runs by what became of them.", ["result"], registry=to)
         self._run_open = Gauge("riskfed_vault_run_open", "1 while a run is open.", registry=to)
         self._rounds = Counter("riskfed_vault_rounds", "Rounds answered.", registry=to)
@@ -163,6 +164,11 @@ def metered(service: Service, holdings: Holdings | RiskfedError, config: NodeCon
         metrics = VaultMetrics(config.metrics.file, config.bank, rows=None)
     with metrics:
         yield Metered(service, metrics)
+
+
+def rounded(rows: int) -> int:
+    """To two digits, and to hundreds at least."""
+    return round(rows, -max(len(str(rows)) - 2, 2))
 
 
 def _kind(batch: bytes) -> int | None:

@@ -51,7 +51,7 @@ def run_node(config_path: Path) -> int:
     flower_files(config)
     asked = _Asked()
     vault, courier = _both(config_path, config)
-    with asked, watched(config.metrics, {"vault": vault, "courier": courier}) as tick:
+    with asked, watched(config, {"vault": vault, "courier": courier}) as tick:
         try:
             return _supervise(vault, courier, config.vault.socket, asked, tick)
         finally:

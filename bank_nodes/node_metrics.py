@@ -1,6 +1,7 @@
 """The supervisor's metrics: which of its processes run; and the process that serves all metrics of the bank's node over HTTP.
 
-The supervisor itself stays single-threaded and listens nowhere.
+The supervisor itself stays single-threaded and listens nowhere. As root, with a vault and a courier of other users, it writes nothing into
+the folder of the metrics, which is the vault's: what it opens there by name could be a link to any file. The server then runs as nobody.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Final, Protocol
 
 from prometheus_client import Gauge
 
-from bank_nodes.settings import MetricsConfig
+from bank_nodes.config import NodeConfig
 from bank_nodes.supervised import Supervised
+from bank_nodes.users import Account, accounts
 from riskfed.metrics_file import MetricsFile
 
 _WRITE_SECONDS: Final = 5.0
@@ -57,8 +59,8 @@ class NodeMetrics:
 
     def tick(self) -> None:
         """To be called often; writes every few seconds."""
-        if time.monotonic() < self._next:
-            return
+        if time.monotonic() < self._next or not self._file.path.parent.is_dir():
+            return  # the vault makes the folder
         self._next = time.monotonic() + _WRITE_SECONDS
         for name, process in self._processes.items():
             self._up.labels(name).set(process.running)
@@ -66,47 +68,50 @@ class NodeMetrics:
         self._heartbeat.set_to_current_time()
         self._file.write()
 
-    def remove(self) -> None:
+    def stop(self) -> None:
         """Take the file away."""
         self._file.remove()
 
 
 @contextmanager
-def watched(config: MetricsConfig, processes: Mapping[str, Watched]) -> Iterator[Callable[[], None]]:
+def watched(config: NodeConfig, processes: Mapping[str, Watched]) -> Iterator[Callable[[], None]]:
     """Metrics of a node while it runs, where the node file asks for them; gives what the supervisor calls often.
 
     Args:
-        config: the section ``metrics``.
+        config: the bank's.
         processes: name -> process.
     """
-    if config.file is None:
+    file, listen = config.metrics.file, config.metrics.listen
+    if file is None:
         yield _nothing
         return
-    own = node_file(config.file)
-    metrics = NodeMetrics(own, processes)
-    server = _Server(config.listen, (config.file, own)) if config.listen is not None else None
+    switches_users = any(account is not None for account in accounts(config))
+    files = (file,) if switches_users else (file, node_file(file))
+    metrics = None if switches_users else NodeMetrics(node_file(file), processes)
+    server = (
+        None if listen is None else _Server(listen, files, Account.of("nobody", "metrics") if switches_users else None)
+    )
+    parts = [part for part in (metrics, server) if part is not None]
 
     def tick() -> None:
-        metrics.tick()
-        if server is not None:
-            server.tick()
+        for part in parts:
+            part.tick()
 
     try:
         yield tick
     finally:
-        if server is not None:
-            server.stop()
-        metrics.remove()
+        for part in parts:
+            part.stop()
 
 
 class _Server:
     """Keeps the HTTP server running. That it cannot is no reason to stop a bank's node."""
 
-    def __init__(self, listen: str, files: tuple[Path, ...]) -> None:
+    def __init__(self, listen: str, files: tuple[Path, ...], account: Account | None) -> None:
         command = [sys.executable, "-m", "bank_nodes.metrics_server", "--listen", listen, *map(str, files)]
         # Nothing of the bank's secrets, which the supervisor's environment may hold.
         environment = {name: os.environ[name] for name in ("PATH", "LANG", "VIRTUAL_ENV") if name in os.environ}
-        self._process = Supervised("metrics", lambda: command, environment=environment)
+        self._process = Supervised("metrics", lambda: command, environment=environment, account=account)
         self._given_up = False
 
     def tick(self) -> None:

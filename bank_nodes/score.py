@@ -101,8 +101,10 @@ def _scores_file(output: Path, target: DataConfig) -> Iterator[_Writer]:
     try:
         with draft.open("wb") as file:
             writer = _CsvWriter(file, target.delimiter) if kind == "csv" else _ParquetWriter(file)
-            yield writer
-            writer.close()
+            try:
+                yield writer
+            finally:
+                writer.close()
         draft.replace(output)
     except OSError as error:
         raise ConfigurationError(f"cannot write {output}: {error.strerror}") from None

@@ -147,8 +147,8 @@ class MetricsConfig(Section):
     Attributes:
         file: text file that the vault writes every few seconds, for node_exporter's textfile collector; ends in .prom. The
             supervisor writes one of its own beside it, with -node before the .prom.
-        listen: host:port on which `riskfed node run` serves both over HTTP; they tell the number of records: stay on loopback, or
-            on an address that only the bank's monitoring reaches.
+        listen: host:port on which `riskfed node run` serves both over HTTP: stay on loopback, or on an address that only the bank's
+            monitoring reaches.
     """
 
     file: Path | None = None

@@ -7,6 +7,7 @@ it writes how long every round took. The ClientApp echoes.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -105,14 +106,14 @@ def on_loopback(banks: int, sizes: Mapping[str, int], rounds: int) -> dict[str, 
 
 
 def _result(stack: LoopbackStack, run: int, path: Path) -> dict[str, list[float]]:
-    deadline = time.monotonic() + _RUN_SECONDS
-    while not path.exists():
-        if time.monotonic() > deadline or stack.control().status(run).finished:
-            with stack.control().log(run, sys.stderr, follow=False) as log:
-                log.wait()
-            raise SystemExit("the run gave no result; its log is above")
-        time.sleep(5.0)
-
+    with stack.control().log(run, subprocess.DEVNULL, follow=True) as log:  # it ends with the run
+        deadline = time.monotonic() + _RUN_SECONDS
+        while log.running and not path.exists() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+    if not path.exists():
+        with stack.control().log(run, sys.stderr, follow=False) as log:
+            log.wait()
+        raise SystemExit("the run gave no result; its log is above")
     found: dict[str, list[float]] = json.loads(path.read_text())
     return found
 

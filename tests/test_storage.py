@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from riskfed import storage as module
 from riskfed.errors import ConfigurationError
 from riskfed.storage import MEMORY, Scratch, Storage
+from riskfed.trees.pages import release
 
 
 @pytest.fixture(params=["memory", "scratch"])
@@ -81,6 +82,21 @@ def test_files_are_closed_with_their_arrays(tmp_path: Path) -> None:
     arrays = [scratch.empty(10, np.int64), table.finish()]
     del arrays, table
     assert opened() == before
+
+
+def test_a_tables_columns_can_be_released(tmp_path: Path) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[2])  # pages of files that are mapped
+
+    table = Scratch(tmp_path).table(3)
+    for number in range(4):
+        table.append(np.full((3, 300_000), number, dtype=np.float32))
+    columns = table.finish()
+    total, before = columns.sum(dtype=np.float64), resident()
+    for column in columns:
+        release(column)
+    assert before - resident() > 0.9 * columns.nbytes / 4096
+    assert columns.sum(dtype=np.float64) == total == 3 * 300_000 * 6
 
 
 def test_a_full_disk_is_told_when_writing_not_by_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

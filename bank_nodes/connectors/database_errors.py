@@ -41,7 +41,9 @@ _LOGINS: Final = (
 )
 """Phrases of a refused login, and what they mean; the first that fits."""
 
-_UNREACHABLE: Final = "cannot be reached: it is down, host or port are wrong, or a firewall is between; start it or correct data.url"
+_UNREACHABLE: Final = (
+    "cannot be reached: it is down, host or port are wrong, or a firewall is between; start it or correct data.url"
+)
 
 _STATES: Final = {
     "42P01": "has no {table}; correct section data, or set the user's search path",

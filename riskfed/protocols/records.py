@@ -11,9 +11,12 @@ import pandas as pd
 from riskfed.contract import Batch, Findings
 from riskfed.schema import Schema
 from riskfed.storage import MEMORY, Storage
+from riskfed.trees.pages import release
 
 _ROWS_AT_ONCE = 16_384
 """Rows that are hashed at once: their state fits the processor's cache."""
+_ROWS_RESIDENT = 64 * _ROWS_AT_ONCE
+"""Rows after which a pass over mapped columns lets their memory go."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +36,7 @@ class Records:
     weights: np.ndarray = field(repr=False)
     rows: np.ndarray | None = field(default=None, repr=False)
     storage: Storage = field(default=MEMORY, repr=False)
-    _digest: list[str] = field(default_factory=list, init=False, repr=False)
+    _known_digest: list[str] = field(default_factory=list, init=False, repr=False)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, schema: Schema) -> Records:
@@ -58,13 +61,17 @@ class Records:
             ConfigurationError: the storage has no room.
         """
         findings, width = Findings(schema), len(schema.columns)
-        table = storage.table(width + 2)
+        table, digest = storage.table(width + 2), _Digest()
         for batch in batches:
             if findings.look_at(batch):
-                table.append(_encoded(batch.frame, schema, width))
+                block = _encoded(batch.frame, schema, width)
+                digest.add(block)  # now, while the rows are at hand
+                table.append(block)
         findings.check()
         stored = table.finish()
-        return cls(stored[:width], stored[width], stored[width + 1], storage=storage)
+        records = cls(stored[:width], stored[width], stored[width + 1], storage=storage)
+        records._known_digest.append(digest.text())
+        return records
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -83,28 +90,18 @@ class Records:
     def digest(self) -> str:
         """Fingerprint (64 hexadecimal digits) of all rows with labels and weights, whatever their order; made once.
 
-        Four sums modulo 2^64 of mixed row hashes (see `row_hash`), so that equal rows do not cancel. It tells whether a bank's
-        records have changed. It is no commitment: it must not leave the bank, where guessed records could be tested against it.
+        It tells whether a bank's records have changed. It is no commitment, and it must not leave the bank: guessed records could be
+        tested against it.
         """
-        if not self._digest:
-            sums = [0] * 4
-            for values, labels, weights in self._pieces():
-                hashes = row_hash([*values, labels, weights], 0)
-                for number in range(len(sums)):
-                    sums[number] += int(_mixed(hashes, number).sum(dtype=np.uint64))
-            self._digest.append("".join(f"{total % 2**64:016x}" for total in sums))
-        return self._digest[0]
-
-    def _pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Columns, labels and weights of all rows, some rows at a time."""
-        done = 0
-        for start in range(0, self.columns.shape[1], _ROWS_AT_ONCE):
-            values = self.columns[:, start : start + _ROWS_AT_ONCE]
-            if self.rows is not None:
-                values = values[:, self.rows[start : start + _ROWS_AT_ONCE]]
-            piece = slice(done, done + values.shape[1])
-            yield values, self.labels[piece], self.weights[piece]
-            done = piece.stop
+        if not self._known_digest:
+            digest, done = _Digest(), 0
+            for piece in _passing(self.columns):
+                values = self.columns[:, piece] if self.rows is None else self.columns[:, piece][:, self.rows[piece]]
+                own = slice(done, done + values.shape[1])
+                digest.add([*values, self.labels[own], self.weights[own]])
+                done = own.stop
+            self._known_digest.append(digest.text())
+        return self._known_digest[0]
 
     def hold_out(self, fraction: float, seed: int) -> tuple[Records, Records]:
         """Split into (development, held-out) rows by a hash of each row's own features.
@@ -126,8 +123,7 @@ def is_held_out(columns: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     held_out = np.zeros(columns.shape[1], dtype=bool)
     if fraction > 0:
         below = np.uint64(int(fraction * 2**64))
-        for start in range(0, len(held_out), _ROWS_AT_ONCE):
-            piece = slice(start, start + _ROWS_AT_ONCE)
+        for piece in _passing(columns):
             held_out[piece] = row_hash(columns[:, piece], seed) < below
     return held_out
 
@@ -143,6 +139,35 @@ def row_hash(columns: np.ndarray | Sequence[np.ndarray], seed: int) -> np.ndarra
         plain = np.where(np.isnan(column), np.float32(np.nan), column + np.float32(0))
         state = _mixed(state ^ np.ascontiguousarray(plain).view(np.uint32), 0)
     return state
+
+
+class _Digest:
+    """Four sums modulo 2^64 of mixed row hashes: the order of rows makes no difference, and equal rows do not cancel."""
+
+    def __init__(self) -> None:
+        self._sums = [0] * 4
+
+    def add(self, columns: np.ndarray | Sequence[np.ndarray]) -> None:
+        """Add rows, column by column as in `row_hash`."""
+        for start in range(0, len(columns[0]), _ROWS_AT_ONCE):
+            hashes = row_hash([column[start : start + _ROWS_AT_ONCE] for column in columns], 0)
+            for number in range(len(self._sums)):
+                self._sums[number] += int(_mixed(hashes, number).sum(dtype=np.uint64))
+
+    def text(self) -> str:
+        """All sums in hexadecimal."""
+        return "".join(f"{total % 2**64:016x}" for total in self._sums)
+
+
+def _passing(columns: np.ndarray) -> Iterator[slice]:
+    """Rows of (f, n) columns from the first to the last, some at a time; what is passed need not stay in memory."""
+    rows = columns.shape[1]
+    for start in range(0, rows, _ROWS_AT_ONCE):
+        yield slice(start, start + _ROWS_AT_ONCE)
+        done = min(start + _ROWS_AT_ONCE, rows)
+        if done % _ROWS_RESIDENT == 0 or done == rows:
+            for column in columns:
+                release(column[done - ((done - 1) % _ROWS_RESIDENT + 1) : done])
 
 
 def _mixed(state: np.ndarray, number: int) -> np.ndarray:

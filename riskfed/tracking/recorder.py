@@ -82,7 +82,7 @@ class Recorder:
                 self._start(event, milliseconds)
             case events.ProtectionProven(scheme=scheme, key_bits=bits):
                 self._tag({"riskfed.protection_proven": f"{scheme} {bits} bits" if bits else scheme})
-                self._close_tree(0, milliseconds)
+                self._close_tree(self._tree, milliseconds)
             case events.RoundFinished():
                 self._add_round(event)
             case events.ProgressMade(step=step, metrics=metrics):
@@ -94,6 +94,8 @@ class Recorder:
                 self._measure(own, self._tree, milliseconds)
             case events.ModelReleased(release=release):
                 self._release(release, milliseconds)
+            case events.AttemptFailed(attempt=attempt, reason=reason):
+                self._tag({f"riskfed.attempt_{attempt}_lost": reason})
             case events.RunFailed(reason=reason):
                 self._fail(reason, milliseconds)
             case events.RunFinished(seconds=seconds):

@@ -39,7 +39,7 @@ from riskfed.trees.tree import Tree
 from riskfed.trees.workers import Workers
 
 _LEAST_GAIN = np.float32(1e-6)
-_CELLS_FOR_THREADS = 1 << 17
+_CELLS_FOR_THREADS = 1 << 15
 _Sums = NDArray[np.int64]
 
 

@@ -49,9 +49,9 @@ def fixed_point_bits(total_weight: float, wanted: int | None = None) -> int:
     return most if wanted is None else wanted
 
 
-def workspace(n_nodes: int, n_features: int) -> NDArray[np.int64]:
-    """(n_nodes, n_features * 512) zeros for `count_gradients` to count in; `add_counts` leaves them zero."""
-    return np.zeros((n_nodes, n_features * _SLOTS * 2), dtype=np.int64)
+def workspace(n_threads: int, n_nodes: int, n_features: int) -> NDArray[np.int64]:
+    """(n_threads, n_nodes, n_features * 512) zeros for `count_gradients` to count in; `gather_counts` leaves them zero."""
+    return np.zeros((n_threads, n_nodes, n_features * _SLOTS * 2), dtype=np.int64)
 
 
 class Records(NamedTuple):
@@ -109,22 +109,28 @@ def _count(
 
 
 @njit(cache=True, nogil=True)
-def add_counts(counts: NDArray[np.int64], n_bins: NDArray[np.int64], histograms: NDArray[np.int64]) -> None:
-    """Add what was counted for k nodes to their histograms, without the records whose value is missing, and clear it.
+def gather_counts(
+    counts: NDArray[np.int64], n_bins: NDArray[np.int64], nodes: NDArray[np.int64], histograms: NDArray[np.int64]
+) -> None:
+    """Add up what the threads have counted for some of k nodes, without the records whose value is missing, and clear it.
 
     Args:
-        counts: (k or more, n_features * 512) int64; see `count_gradients`.
+        counts: (n_threads, k or more, n_features * 512) int64; see `count_gradients`.
         n_bins: (n_features,) int64.
-        histograms: (k, 2 * total_bins) int64, changed in place.
+        nodes: which of the k nodes.
+        histograms: (k, 2 * total_bins) int64, overwritten for these nodes.
     """
-    for node in range(histograms.shape[0]):
-        position = 0
-        for feature in range(n_bins.shape[0]):
-            first = feature * _SLOTS * 2
-            for slot in range(first, first + 2 * n_bins[feature]):
-                histograms[node, position] += counts[node, slot]
-                position += 1
-        counts[node] = 0
+    for node in nodes:
+        histograms[node] = 0
+        for thread in range(counts.shape[0]):
+            own, total = counts[thread, node], histograms[node]
+            position = 0
+            for feature in range(n_bins.shape[0]):
+                first = feature * _SLOTS * 2
+                for slot in range(2 * n_bins[feature]):
+                    total[position + slot] += own[first + slot]
+                position += 2 * n_bins[feature]
+            own[:] = 0
 
 
 @njit(cache=True, nogil=True)

@@ -18,7 +18,7 @@ from riskfed.storage import Storage
 from riskfed.trees.binning import transpose_codes
 from riskfed.trees.cuts import Cuts
 from riskfed.trees.gradient import effective_weights, fill_gradients
-from riskfed.trees.histogram import Records, add_counts, count_gradients, workspace
+from riskfed.trees.histogram import Records, count_gradients, gather_counts, workspace
 from riskfed.trees.partition import RowRanges, add_leaves, add_sibling_leaves, partition_rows
 from riskfed.trees.split import Splits
 from riskfed.trees.tree import Tree
@@ -83,14 +83,16 @@ class TrainingRows:
         )
         self._rows = storage.empty(n_rows, np.int32)
         longest = int(np.diff(self._borders).max())
+        dealt = workers.shares(len(self._borders) - 1)
+        self._counts = workspace(len(dealt), _NODES_AT_ONCE, cuts.n_features)
         self._shares = [
             _Share(
                 segments=segments,
                 spans=np.column_stack([self._borders[segments], self._borders[segments + 1]]),
                 buffer=np.empty(longest, dtype=np.int32),
-                counts=workspace(_NODES_AT_ONCE, cuts.n_features),
+                counts=counts,
             )
-            for segments in workers.shares(len(self._borders) - 1)
+            for segments, counts in zip(dealt, self._counts, strict=True)
         ]
         self._each(lambda share: transpose_codes(self._columns, share.spans, self._records.codes))
 
@@ -129,9 +131,8 @@ class TrainingRows:
     def _count(self, ranges: RowRanges, histograms: NDArray[np.int64]) -> None:
         n_features = len(self._n_bins)
         self._each(lambda share: count_gradients(self._records, ranges, share.segments, n_features, share.counts))
-        histograms[:] = 0
-        for share in self._shares:
-            add_counts(share.counts, self._n_bins, histograms)
+        nodes = self._workers.shares(len(histograms))
+        self._workers.map(lambda some: gather_counts(self._counts, self._n_bins, some, histograms), nodes)
 
     def sort(self, ranges: RowRanges, splits: Splits) -> RowRanges:
         """Sort the records of k nodes into the children of their splits; the 2 k children, siblings side by side."""

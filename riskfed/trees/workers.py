@@ -75,6 +75,8 @@ def segment_borders(rows: int, threads: int) -> NDArray[np.int64]:
         (s + 1,) int64, s at least 1, from 0 to ``rows``. Segments have about `SEGMENT_ROWS` rows; with several threads there are
         some for each, unless they would fall below `LEAST_ROWS`.
     """
-    for_threads = min(_SEGMENTS_PER_THREAD * threads, rows // LEAST_ROWS) if threads > 1 else 1
-    segments = max(1, for_threads, -(-rows // SEGMENT_ROWS))
+    wanted = max(-(-rows // SEGMENT_ROWS), _SEGMENTS_PER_THREAD * threads if threads > 1 else 1)
+    # As many for each thread, so that none waits for another.
+    even = -(-wanted // threads) * threads
+    segments = max(1, min(even, rows // LEAST_ROWS))
     return np.arange(segments + 1, dtype=np.int64) * rows // segments

@@ -106,25 +106,13 @@ def _start(binaries: Path, folder: Path) -> PostgresServer:
         who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         os.chown(folder, user.pw_uid, user.pw_gid)
         if Path("/usr") not in binaries.parents:  # an environment that another user may not look into
-            shutil.copytree(binaries.parent, folder / "installed", symlinks=True)
-            (folder / "installed").chmod(0o755)
-            binaries = folder / "installed" / binaries.name
+            binaries = _copied(binaries, folder / "installed")
     (folder / "password").write_text(ADMIN_PASSWORD)
     (folder / "password").chmod(0o644)
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C"}
     started: dict[str, Any] = {"cwd": folder, "env": environment, **who}
-    initdb: list[Any] = [
-        binaries / "initdb",
-        "-D",
-        folder / "data",
-        "-U",
-        ADMIN,
-        "--pwfile",
-        folder / "password",
-        "-E",
-        "UTF8",
-    ]
-    initdb += ["--auth=scram-sha-256", "--no-sync"]
+    arguments = f"-D {folder}/data -U {ADMIN} --pwfile {folder}/password -E UTF8 --auth=scram-sha-256 --no-sync".split()
+    initdb = [binaries / "initdb", *arguments]
     made = subprocess.run(initdb, check=False, capture_output=True, text=True, timeout=START_SECONDS, **started)
     assert made.returncode == 0, made.stderr
     with socket.socket() as free:
@@ -137,6 +125,17 @@ def _start(binaries: Path, folder: Path) -> PostgresServer:
     server = PostgresServer(port, process)
     _wait(server, folder / "log")
     return server
+
+
+def _copied(binaries: Path, target: Path) -> Path:
+    """The package's binaries, with the libraries that they look for beside the package, where everybody may read them."""
+    package = binaries.parents[1]
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        if part.exists():
+            shutil.copytree(part, target / part.name, symlinks=True)
+    for folder in (target, *target.iterdir()):
+        folder.chmod(0o755)
+    return target / binaries.relative_to(package.parent)
 
 
 def _wait(server: PostgresServer, log: Path) -> None:

@@ -163,7 +163,7 @@ def test_no_character_of_a_card_can_be_changed(
 
 
 def test_rotation_needs_both_signatures(pinned: tuple[Consortium, dict[str, Card]], tmp_path: Path) -> None:
-    consortium, _ = pinned
+    consortium, cards = pinned
     old = load_identity(files(tmp_path, "birch").identity)
     card, _ = rotate(files(tmp_path, "birch"), DAY)
     taken = pin(consortium, read_card(files(tmp_path, "birch").card), None, DAY)
@@ -180,6 +180,9 @@ def test_rotation_needs_both_signatures(pinned: tuple[Consortium, dict[str, Card
     alone.check()
     with pytest.raises(ConfigurationError, match="has not signed it"):
         pin(consortium, alone, None, DAY)
+    hung_on = cards["cedar"].model_copy(update={"previous_key": thief.public})  # to make a first card a successor
+    with pytest.raises(ConfigurationError, match="not signed by its own key"):
+        hung_on.model_copy(update={"previous_signature": hung_on.signed(thief).signature}).check()
     with pytest.raises(ConfigurationError, match="replaces a key by itself"):
         forged(card, old, old).check()
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import decimal
-import subprocess
-import sys
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,28 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from bank_nodes.connectors import ROWS_AT_ONCE, read_batches
 from bank_nodes.connectors.typed_columns import typed_batch
 from bank_nodes.settings import DataConfig
-from riskfed.contract import Findings
 from riskfed.errors import ConfigurationError, ContractError
 from riskfed.schema import Feature, Schema
 from tests.bank_nodes.banks import SCHEMA, loans
+from tests.bank_nodes.frames import HEADER, csv, load_frame
 
 TODAY = date(2024, 2, 29)
-NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
-
-
-def load_frame(data: DataConfig, schema: Schema, *, labelled: bool = True, also: tuple[str, ...] = ()) -> pd.DataFrame:
-    """All records in one frame, if they meet the contract."""
-    findings, frames = Findings(schema, labelled=labelled), []
-    for batch in read_batches(data, schema, labelled=labelled, also=also):
-        findings.look_at(batch)
-        frames.append(batch.frame)
-    findings.check()
-    return pd.concat(frames, ignore_index=True)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -48,15 +33,6 @@ def test_both_kinds_of_file_give_the_same_matrix(tmp_path: Path, kind: str) -> N
     assert sorted(loaded.columns) == ["amount", "default", "dti", "grade", "region"]
     assert np.array_equal(SCHEMA.encode(loaded), SCHEMA.encode(frame), equal_nan=True)
     assert np.array_equal(SCHEMA.labels(loaded), SCHEMA.labels(frame))
-
-
-def csv(tmp_path: Path, text: str) -> DataConfig:
-    path = tmp_path / "loans.csv"
-    path.write_text(text)
-    return DataConfig(path=path)
-
-
-HEADER = "amount,dti,grade,region,default\n"
 
 
 def test_what_a_number_may_look_like(tmp_path: Path) -> None:
@@ -199,155 +175,6 @@ def test_wrong_values_are_counted_over_all_batches(tmp_path: Path) -> None:
     assert "ZEBRA" not in str(caught.value)
 
 
-def folder(tmp_path: Path, frame: pd.DataFrame) -> Path:
-    frame.to_parquet(tmp_path / "loans", partition_cols=["region", "grade"])
-    return tmp_path / "loans"
-
-
-def test_a_partitioned_folder_has_the_columns_of_its_folders_names(tmp_path: Path) -> None:
-    frame = loans(1)
-    loaded = load_frame(DataConfig(path=folder(tmp_path, frame)), SCHEMA, also=("id",)).set_index("id")
-    expected = frame.set_index("id").loc[loaded.index]
-    assert len(loaded) == len(frame)
-    assert np.array_equal(SCHEMA.encode(loaded), SCHEMA.encode(expected), equal_nan=True)
-
-
-def test_files_that_a_filter_rules_out_are_not_opened(tmp_path: Path) -> None:
-    path = folder(tmp_path, loans(1))
-    for unread in path.glob("region=2/*/*.parquet"):
-        unread.write_bytes(b"not Parquet at all")
-    assert (
-        len(load_frame(DataConfig(path=path, filter=[("region", "!=", 2)]), SCHEMA)) == (loans(1)["region"] != 2).sum()
-    )
-    with pytest.raises(ConfigurationError, match="cannot be read as parquet"):
-        load_frame(DataConfig(path=path), SCHEMA)
-
-
-def test_dates_that_folders_spell_are_compared_as_dates(tmp_path: Path) -> None:
-    frame = loans(1).assign(month=["2023-12-01", "2024-01-01", "2024-11-01"] * 40)
-    frame.to_parquet(tmp_path / "loans", partition_cols=["month"])
-    found = load_frame(DataConfig(path=tmp_path / "loans", filter=[("month", ">", date(2023, 12, 31))]), SCHEMA)
-    assert len(found) == 80
-
-
-def test_a_folder_of_files_that_differ(tmp_path: Path) -> None:
-    loans(1).to_parquet(tmp_path / "a.parquet")
-    loans(2).drop(columns="dti").to_parquet(tmp_path / "b.parquet")
-    (tmp_path / "_SUCCESS").write_text("")
-    with pytest.raises(ContractError, match="missing column: column dti"):
-        load_frame(DataConfig(path=tmp_path), SCHEMA)
-    with pytest.raises(ConfigurationError, match="filter names column dti"):
-        load_frame(DataConfig(path=tmp_path, filter=[("dti", ">", 0)]), SCHEMA)
-    loans(2).assign(amount="ZEBRA").to_parquet(tmp_path / "b.parquet")
-    with pytest.raises(ContractError, match="got text: column amount, 120 rows"):
-        load_frame(DataConfig(path=tmp_path), SCHEMA)
-
-
-def test_a_folder_without_files_and_a_damaged_page(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigurationError, match="holds no Parquet file"):
-        load_frame(DataConfig(path=tmp_path / "empty"), SCHEMA)
-    loans(1, rows=5000)[["amount", "dti", "grade", "region", "default"]].to_parquet(tmp_path / "loans.parquet")
-    content = bytearray((tmp_path / "loans.parquet").read_bytes())
-    content[4:4000] = bytes(3996)
-    (tmp_path / "loans.parquet").write_bytes(content)
-    with pytest.raises(ConfigurationError, match="cannot be read as parquet .*must mend the extract"):
-        load_frame(DataConfig(path=tmp_path / "loans.parquet"), SCHEMA)
-
-
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
-@pytest.mark.parametrize(
-    ("condition", "message"),
-    [
-        (("absent", "==", 1), "names column absent"),
-        (("grade", ">=", 1), "grade with a number"),
-        (("grade", "==", TODAY), "grade with a date"),
-        (("grade", "==", True), "grade with a boolean"),
-    ],
-)
-def test_a_filter_that_does_not_suit(tmp_path: Path, kind: str, condition: tuple[str, str, Any], message: str) -> None:
-    frame, path = loans(1).assign(grade="ZEBRA"), tmp_path / f"loans.{kind}"
-    frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
-    with pytest.raises((ConfigurationError, ContractError), match=message) as caught:
-        load_frame(DataConfig(path=path, filter=[condition]), SCHEMA)
-    assert "ZEBRA" not in str(caught.value)
-
-
-def test_times_with_and_without_a_zone_are_not_compared(tmp_path: Path) -> None:
-    loans(1).assign(at=NOON).to_parquet(tmp_path / "loans.parquet")
-    assert len(load_frame(DataConfig(path=tmp_path / "loans.parquet", filter=[("at", ">=", NOON)]), SCHEMA)) == 120
-    with pytest.raises(ConfigurationError, match="with the same kind of time zone"):
-        load_frame(
-            DataConfig(path=tmp_path / "loans.parquet", filter=[("at", ">=", NOON.replace(tzinfo=None))]), SCHEMA
-        )
-
-
-def test_filters_of_every_kind_on_text(tmp_path: Path) -> None:
-    header, rows = "amount,dti,grade,region,default,booked,at,flag,note\n", [
-        "1,1,A,1,0,2024-02-28,2024-02-29T11:59:59Z,true,x",
-        "2,1,A,1,0,2024-02-29,2024-02-29 12:00:00Z,FALSE,NA",
-        "3,1,A,1,0,,NA,,",
-        "NA,1,A,1,0, 2024-03-01 ,2024-02-29T13:00:00+00:00,1,x",
-    ]  # fmt: skip
-    source = csv(tmp_path, header + "\n".join(rows))
-
-    def amounts(*conditions: tuple[str, str, Any]) -> list[float]:
-        (batch,) = read_batches(DataConfig(path=source.path, filter=list(conditions)), SCHEMA)
-        return batch.frame["amount"].fillna(-1).tolist()
-
-    assert amounts(("booked", ">=", TODAY)) == [2, -1]
-    assert amounts(("at", "<=", NOON)) == [1, 2]
-    assert amounts(("flag", "==", True)) == [1, -1]
-    assert amounts(("flag", "!=", True)) == [2]
-    assert amounts(("note", "not in", ["x"])) == [2]
-    assert amounts(("amount", "in", [1, 2.0]), ("booked", "<", TODAY)) == [1]
-    assert amounts(("region", "==", 9)) == []
-
-
-@pytest.mark.parametrize(
-    "condition",
-    [
-        ("a", "like", "x%"), ("a", "==", [1, 2]), ("a", "in", 1), ("a", "in", []), ("a", "in", [1, "x"]), ("a", ">", "x"), ("a", "<", True),
-        ("a", "==", float("nan")), ("a", "=="), ("a", "==", 1, 2), ("a", "==", None), (1, "==", 1),
-    ],
-)  # fmt: skip
-def test_conditions_that_are_none(condition: tuple[Any, ...]) -> None:
-    with pytest.raises(ValidationError):
-        DataConfig(path=Path("loans.csv"), filter=[condition])
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql://reader:hunter2@host/db", "postgresql://reader:@host/db", "postgresql://reader:hun/ter2@host/db",
-        "postgresql://host/db?user=reader&password=hunter2", "postgresql://host/db?SSLPassword=hunter2",
-        "mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BPWD%3Dhunter2",
-    ],
-)  # fmt: skip
-def test_a_url_that_holds_a_password_is_refused_and_not_shown(url: str) -> None:
-    with pytest.raises(ValidationError, match="the URL holds a password") as caught:
-        DataConfig(url=url, table="loans")
-    assert "hun" not in str(caught.value)
-    assert DataConfig(url="postgresql://reader%40bank@host:5432/db?sslmode=require", table="loans").url
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {},
-        {"path": "loans.csv", "url": "sqlite:///x", "table": "t"},
-        {"path": "loans.csv", "table": "t"},
-        {"path": "loans.csv", "password": "hunter2"},
-        {"url": "sqlite:///x"},
-        {"url": "sqlite:///x", "table": "t", "query": "SELECT 1"},
-    ],
-)
-def test_a_source_is_named_once(fields: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="expected either path|go with url|needs either table") as caught:
-        DataConfig(**fields)
-    assert "hunter2" not in str(caught.value)
-
-
 @given(
     st.lists(st.none() | st.decimals(allow_nan=False, places=3, min_value=-(10**11), max_value=10**11), min_size=1),
     st.integers(0, 3),
@@ -376,30 +203,3 @@ def test_booleans_with_gaps_are_numbers(tmp_path: Path) -> None:
     loaded = load_frame(DataConfig(path=tmp_path / "loans.parquet"), SCHEMA)
     assert np.array_equal(SCHEMA.encode(loaded)[:3, 1], [1, 0, np.nan], equal_nan=True)
     assert SCHEMA.encode(loaded)[0, 3:].tolist() == [1, 0, 0]
-
-
-CHILD = """
-import resource, sys
-from bank_nodes.connectors import read_batches
-from bank_nodes.settings import DataConfig
-from riskfed.schema import Schema
-schema = Schema.model_validate_json(sys.argv[1])
-peaks = []
-for path in sys.argv[2:]:
-    rows = sum(len(batch.frame) for batch in read_batches(DataConfig(path=path), schema))
-    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-print(peaks[-1] - peaks[0])
-"""
-
-
-def test_memory_grows_neither_with_a_file_nor_with_its_row_groups(tmp_path: Path) -> None:
-    schema = Schema(target="default", features=tuple(Feature(name=f"x{number}") for number in range(20)))
-    paths = []
-    for rows in (150_000, 900_000):
-        rng = np.random.default_rng(rows)
-        frame = pd.DataFrame({f"x{number}": rng.random(rows) for number in range(20)} | {"default": 0})
-        paths.append(str(tmp_path / f"{rows}.parquet"))
-        frame.to_parquet(paths[-1], row_group_size=rows)
-    command = [sys.executable, "-c", CHILD, schema.model_dump_json(), *paths]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=200, check=True)
-    assert int(told.stdout) < 40 * 1024, "the larger file's one row group has 151 MB"

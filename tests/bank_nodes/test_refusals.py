@@ -210,13 +210,14 @@ def test_whatever_is_asked_of_a_vault_without_a_run_only_a_refusal_leaves(
 
 def test_nothing_leaves_that_cannot_be_logged(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
-        raise OSError("no space left")
+        raise OSError(28, "no space left")
 
     plan = plan_for("unlogged")
     with monkeypatch.context() as patch:
         patch.setattr(VaultLog, "record", full)
-        with pytest.raises(OSError, match="no space"):
-            ready.service.handle(label_of(plan), plan_batch(plan))
+        # The reason is all that leaves: it holds nothing of a record.
+        told = reason_in(ready.service.handle(label_of(plan), plan_batch(plan)))
+        assert told.startswith("bank ash cannot write its log or checkpoints (no space left)")
     late = encode_batch([Frame(Kind.EXCHANGE, 0)])
     assert "not open" in ready.refusal(label_of(plan), late)
 

@@ -12,6 +12,7 @@ import pytest
 import xgboost
 
 from bank_nodes.config import NodeConfig, load_config
+from bank_nodes.connectors import ROWS_AT_ONCE
 from bank_nodes.score import score_file
 from riskfed.errors import ConfigurationError, ContractError
 from riskfed.scorecard.points import ScoreScale
@@ -79,6 +80,31 @@ def test_files_that_do_not_work(
     applicants.to_csv(tmp_path / "new.csv", index=False)
     with pytest.raises(ConfigurationError, match=reason):
         score_file(bank, tmp_path / given, tmp_path / wanted, model)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_large_file_is_scored_piece_by_piece(
+    bank: NodeConfig, applicants: pd.DataFrame, tmp_path: Path, kind: str
+) -> None:
+    small, large = tmp_path / "small.parquet", tmp_path / f"large.{kind}"
+    applicants = applicants.assign(id=pd.array([None] * 150 + list(range(150)), dtype="Int64"))
+    applicants.to_parquet(small)
+    many = pd.concat([applicants] * (2 * ROWS_AT_ONCE // 300 + 1), ignore_index=True)
+    many.to_csv(large, index=False) if kind == "csv" else many.to_parquet(large)
+    score_file(bank, small, tmp_path / "expected.parquet")
+    output = tmp_path / f"scores.{kind}"
+    assert score_file(bank, large, output).rows == len(many)
+    scores = pd.read_csv(output) if kind == "csv" else pd.read_parquet(output)
+    expected = pd.concat([pd.read_parquet(tmp_path / "expected.parquet")] * (len(many) // 300), ignore_index=True)
+    assert np.array_equal(scores["points"], expected["points"])
+    assert np.array_equal(scores["id"].astype(float), expected["id"].astype(float), equal_nan=True)
+    many.loc[len(many) - 1, "amount"] = -5
+    many.to_csv(large, index=False) if kind == "csv" else many.to_parquet(large)
+    before = output.read_bytes()
+    with pytest.raises(ContractError, match="column amount, 1 rows"):
+        score_file(bank, large, output)
+    assert output.read_bytes() == before, "whole or not at all"
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_scoring_imports_neither_xgboost_nor_flower_nor_mlflow() -> None:

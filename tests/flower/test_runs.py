@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,15 @@ def test_progress_file_tells_the_run_line_by_line(federation: Federation) -> Non
     outcome = federation.run("session")
 
     lines = [json.loads(line) for line in (federation.folder / "progress.jsonl").read_text().splitlines()]
-    assert lines[0] == {"event": "RunStarted", "run": "run-1", "transport": "session", "most_trees": JOB.n_estimators}
+    expected = {
+        "event": "RunStarted",
+        "run": "run-1",
+        "attempt": 1,
+        "banks": sorted(NODES),
+        "most_trees": JOB.n_estimators,
+    }
+    assert lines[0].items() >= expected.items()
+    assert all(datetime.fromisoformat(line["at"]).tzinfo is not None for line in lines)
     assert sum(line["event"] == "RoundFinished" for line in lines) == outcome.rounds
     assert [line["step"] for line in lines if line["event"] == "ProgressMade"] == [1, 2]
     assert lines[-1]["event"] == "RunFinished"

@@ -267,7 +267,7 @@ def flower_messages() -> Iterator[Session]:
 
 CONVERSATIONS = [
     Target("Party.receive, first answer", 2_000, party_at_start),
-    Target("Party.receive, later answers", 150, party_at_later_step),
+    Target("Party.receive, later answers", 60, party_at_later_step),
     Target("Switchboard.round", 4_000, switchboard_anywhere),
     Target("Handshake.receive_hellos", 2_000, hellos),
     Target("Handshake.receive_contributions", 500, contributions),

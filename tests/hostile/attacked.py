@@ -131,7 +131,12 @@ def secrets_of(home: Path) -> Iterator[bytes]:
     yield NAME.encode()
     for row in range(len(pd.read_parquet(home / "loans.parquet"))):
         amount = AMOUNT + row * 0.5
-        yield from (str(amount).encode(), struct.pack("<d", amount), struct.pack("<f", amount), struct.pack(">d", amount))
+        yield from (
+            str(amount).encode(),
+            struct.pack("<d", amount),
+            struct.pack("<f", amount),
+            struct.pack(">d", amount),
+        )
 
 
 def found_in(data: bytes, home: Path) -> list[bytes]:

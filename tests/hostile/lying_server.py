@@ -37,8 +37,10 @@ PINNED = {name: identity.public for name, identity in IDENTITIES.items()}
 
 _PHASES = {
     "masking": ["hellos", "contributions", "public", "canary", "disclosure", "sum 1", "sum 2", "hashes", "release"],
-    "paillier": ["hellos", "contributions", "key", "public", "canary", "canary's shares", "disclosure"]
-    + ["sum 1", "shares 1", "sum 2", "shares 2", "hashes", "release"],
+    "paillier": [
+        *("hellos", "contributions", "key", "public", "canary", "canary's shares", "disclosure"),
+        *("sum 1", "shares 1", "sum 2", "shares 2", "hashes", "release"),
+    ],
 }
 
 

@@ -68,10 +68,22 @@ class Attacker:
 
     def read_process(self) -> Iterator[str]:
         """The vault's memory, environment and open files."""
-        for name in ("mem", "environ", "maps", "auxv", "stack", "syscall", "io", "pagemap", "cwd", "root", "fd/0", "fd/5"):
-            with contextlib.suppress(OSError):
-                with (self.proc / name).open("rb") as file:
-                    yield f"opened /proc/.../{name} ({len(file.read(16))} bytes)"
+        for name in (
+            "mem",
+            "environ",
+            "maps",
+            "auxv",
+            "stack",
+            "syscall",
+            "io",
+            "pagemap",
+            "cwd",
+            "root",
+            "fd/0",
+            "fd/5",
+        ):
+            with contextlib.suppress(OSError), (self.proc / name).open("rb") as file:
+                yield f"opened /proc/.../{name} ({len(file.read(16))} bytes)"
         for name in ("fd", "fdinfo", "map_files"):
             with contextlib.suppress(OSError):
                 yield f"listed /proc/.../{name}: {len(os.listdir(self.proc / name))}"
@@ -109,8 +121,8 @@ class Attacker:
 
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
+        connection.connect(self.socket_path)  # without a limit: waits while the vault has others to accept
         connection.settimeout(_SECONDS)
-        connection.connect(self.socket_path)
         return connection
 
     def ask(self, label: bytes, batch: bytes) -> bytes:

@@ -97,7 +97,9 @@ def test_banks_that_were_given_different_sums_release_nothing_even_if_the_check_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("riskfed.secure.protection.verify_and_strip", unchecked)
-    lie = Lie("", "sum 1", to_victim(lambda m: flipped(m.body(), len(m.body()) - 8 * VALUES)), "", (ProtectionError, ""))
+    lie = Lie(
+        "", "sum 1", to_victim(lambda m: flipped(m.body(), len(m.body()) - 8 * VALUES)), "", (ProtectionError, "")
+    )
     federation = Federation("masking")
     federation.run(lie)
 
@@ -130,7 +132,9 @@ def test_without_the_comparison_they_would_have_released_it(monkeypatch: pytest.
     """The test above can fail."""
     monkeypatch.setattr("riskfed.secure.protection.verify_and_strip", unchecked)
     monkeypatch.setattr("riskfed.protocols.party.RunningHash.digest", lambda self: bytes(32))
-    lie = Lie("", "sum 1", to_victim(lambda m: flipped(m.body(), len(m.body()) - 8 * VALUES)), "", (ProtectionError, ""))
+    lie = Lie(
+        "", "sum 1", to_victim(lambda m: flipped(m.body(), len(m.body()) - 8 * VALUES)), "", (ProtectionError, "")
+    )
     federation = Federation("masking")
     federation.run(lie)
     assert not federation.noticed

@@ -153,6 +153,13 @@ def test_a_closed_connection_is_passed_on(vault: Vault) -> None:
     assert vault.inner.gone == ["line"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "shown"), [(0, 0), (49, 0), (51, 100), (549, 500), (12_345, 12_000), (987_654, 990_000)]
+)
+def test_no_single_record_shows(tmp_path: Path, rows: int, shown: int) -> None:
+    assert Vault(tmp_path / "v.prom", rows=rows).read()["riskfed_vault_records"] == shown
+
+
 def test_unfit_records_show(tmp_path: Path) -> None:
     found = Vault(tmp_path / "v.prom", rows=None).read()
     assert (found["riskfed_vault_ready"], found["riskfed_vault_records"]) == (0, 0)
@@ -189,7 +196,7 @@ def test_the_supervisor_tells_what_runs_and_how_often_it_was_started_again(tmp_p
     found = samples(tmp_path / "n.prom")
     assert found["riskfed_node_process_up[courier]"] == 1
     assert found["riskfed_node_process_restarts[vault]"] == 2
-    metrics.remove()
+    metrics.stop()
     assert not (tmp_path / "n.prom").exists()
 
 

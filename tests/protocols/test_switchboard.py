@@ -121,7 +121,7 @@ def test_banks_that_release_different_models_are_named():
 def test_a_bank_that_asks_for_something_else_is_named():
     plan = plan_for()
     unequal = {**programs(3), "birch": programs(2)["birch"]}
-    with pytest.raises(RemoteProtocolError, match="out of step.*birch RELEASE"):
+    with pytest.raises(RemoteProtocolError, match="out of step.*birch EXCHANGE"):
         run(plan, parties_for(plan, unequal))
 
 

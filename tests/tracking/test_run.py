@@ -137,9 +137,11 @@ def test_a_second_attempt_goes_on_in_the_same_run(
         with tracked("resuming", None, release_path=tmp_path / "release.json") as tracking:
             for event in opening(make_plan("resumed", attempt)):
                 tracking(event)
+            tracking(events.AttemptFailed(attempt, "bank ash is lost"))
         ids.append(tracking.run_id)
     assert ids[0] == ids[1] is not None
-    assert client.get_run(ids[0]).data.tags["riskfed.attempt"] == "2"
+    tags = client.get_run(ids[0]).data.tags
+    assert (tags["riskfed.attempt"], tags["riskfed.attempt_1_lost"]) == ("2", "bank ash is lost")
 
 
 class Outage:

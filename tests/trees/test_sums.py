@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from riskfed.errors import ConfigurationError, ContractError, JobError
 from riskfed.jobs import HorizontalXgboost
 from riskfed.trees.gradient import effective_weights, fill_gradients
-from riskfed.trees.histogram import Records, add_counts, count_gradients, fixed_point_bits, workspace
+from riskfed.trees.histogram import Records, count_gradients, fixed_point_bits, gather_counts, workspace
 from riskfed.trees.logit import estimate_base_score, margin_of, sigmoid
 from riskfed.trees.partition import RowRanges
 from tests.trees.parties import Data, classification, deal, grow, growers, quantile_cuts
@@ -105,11 +105,13 @@ def test_histograms_equal_plain_counting(n_rows, n_bins, n_nodes, n_segments, se
     begins, ends = (
         np.ascontiguousarray(b.reshape(n_segments, n_nodes).T) for b in (np.append(0, borders[:-1]), borders)
     )
-    counts, made = workspace(n_nodes, len(n_bins)), np.zeros((n_nodes, 2 * sum(n_bins)), dtype=np.int64)
+    counts, made = workspace(2, n_nodes, len(n_bins)), np.empty((n_nodes, 2 * sum(n_bins)), dtype=np.int64)
     records = Records(codes.reshape(-1), gradients.reshape(-1), 2.0**40)
-    for segments in ([0], range(1, n_segments)):
-        count_gradients(records, RowRanges(rows, begins, ends), np.array(segments, dtype=np.int64), len(n_bins), counts)
-    add_counts(counts, np.array(n_bins), made)
+    ranges = RowRanges(rows, begins, ends)
+    for thread, segments in enumerate(([0], range(1, n_segments))):
+        count_gradients(records, ranges, np.array(segments, dtype=np.int64), len(n_bins), counts[thread])
+    for nodes in (np.arange(1, n_nodes), np.zeros(1, dtype=np.int64)):
+        gather_counts(counts, np.array(n_bins), nodes, made)
     for node in range(n_nodes):
         members = np.concatenate([rows[b:e] for b, e in zip(begins[node], ends[node], strict=True)])
         plain = [
