@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from riskfed.errors import PolicyError
 from riskfed.jobs import ReleaseForm
 from riskfed.plan import MINIMUM_BANKS, Plan
-from riskfed.protocols.rounds import most_rounds
 
 if TYPE_CHECKING:
     from bank_nodes.history import History
@@ -121,6 +120,9 @@ class Policy(BaseModel):
             raise _refusal(
                 "max_runs_per_day", f"one more run after {runs} in 24 hours", f"at most {self.max_runs_per_day}"
             )
+        # Here and not above: it loads compiled code, which a command line does without.
+        from riskfed.protocols.rounds import most_rounds
+
         most, used = most_rounds(plan.job), history.rounds_today()
         if used + most > self.max_rounds_per_day:
             got = f"a job of up to {most} rounds after {used} in 24 hours"

@@ -188,7 +188,8 @@ class RunService:
             )
         if unknown := [bank for bank in plan.roster if bank not in self._pinned]:
             raise PlanError(
-                f"bank {self.bank} has no public key of {', '.join(unknown)}; add it to the consortium file once it has been compared"
+                f"bank {self.bank} has no public key of {', '.join(unknown)} that it would accept: never pinned, or revoked; "
+                f"{self.bank} must see riskfed node banks"
             )
         return plan
 

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Self
 
+from bank_nodes.approvals import FOLDER
 from bank_nodes.config import NodeConfig
 from riskfed.errors import ConfigurationError
 
@@ -115,7 +116,9 @@ def check_separation(config: NodeConfig) -> str:
         return "no user of its own for the courier (flower.user)"
     courier = Account.of(config.flower.user, "flower.user")
     wrong = [f"could read {path}" for path in _precious(config) if path.exists() and courier.may_read(path)]
-    held = (config.consortium.file, config.keys.identity, config.vault.log)
+    vault = config.vault
+    # Whoever can write an approval approves.
+    held = (config.consortium.file, config.keys.identity, vault.log, vault.models, vault.log.parent / FOLDER)
     wrong += [f"could change {path}" for path in held if path.exists() and courier.may_change(path)]
     own = (config.flower.private_key, config.flower.root_certificates)
     wrong += [f"cannot read {path}" for path in own if path.exists() and not courier.may_read(path)]

@@ -96,6 +96,10 @@ def test_a_node_that_is_laid_out_well(place: Path) -> None:
     assert [finding.ok for finding in check_node(config) if finding.area == "users"] == [True]
 
 
+def open_to_all(config: NodeConfig) -> None:
+    (config.vault.log.parent / "approvals").chmod(0o777)
+
+
 @needs_root
 @pytest.mark.parametrize(
     ("spoil", "found"),
@@ -105,6 +109,10 @@ def test_a_node_that_is_laid_out_well(place: Path) -> None:
         (lambda config: config.vault.log.touch(0o644), "could read .*vault.log"),
         (lambda config: config.consortium.file.chmod(0o666), "could change .*consortium.toml"),
         (lambda config: config.consortium.file.parent.chmod(0o777), "could change .*consortium.toml"),
+        (
+            lambda config: (config.vault.log.parent / "approvals").mkdir() or open_to_all(config),
+            "could change .*approvals",
+        ),
         (lambda config: os.chown(config.flower.private_key, 0, 0), "cannot read .*node"),
     ],
 )

@@ -220,9 +220,9 @@ class Attacker:
 
     def meddle(self) -> Iterator[str]:
         """Frames for runs that are not the attacker's, and for none."""
-        for label in (b"x/1", b"x/2", b"../../x/1", b"*", b"", b"%s%n", b"a" * 255):
+        for label in (b"x/1", b"../../x/1", b"", b"a" * 255):
             for kind in range(13):
-                for body in (b"", b"enough", os.urandom(300)):
+                for body in (b"", os.urandom(300)):
                     with contextlib.suppress(ConnectionError):
                         answer = self.ask(label, frame(kind, 0, body))
                         if answer and answer[:1] not in REFUSALS:
