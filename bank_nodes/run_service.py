@@ -67,6 +67,7 @@ class RunService:
         log: gets everything that leaves.
         models: folder for finished models.
         checkpoints: journals of unfinished runs.
+        threads: how many work on the records.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class RunService:
         log: VaultLog,
         models: Path,
         checkpoints: Checkpoints,
+        threads: int = 1,
     ) -> None:
         self.bank = bank
         self._identity, self._pinned = keys
@@ -88,6 +90,7 @@ class RunService:
         self._log = log
         self._models = models
         self._checkpoints = checkpoints
+        self._threads = threads
         self._run: _OpenRun | None = None
         self._lock = threading.Lock()
 
@@ -157,7 +160,8 @@ class RunService:
         holdings = self._fit_holdings(plan)
         approval = self._admission.check(label, plan, holdings.records, holdings.schema.target)
         self._make_room(plan)
-        program = program_for(plan, holdings.records, holdings.schema, self._checkpoints.take_up(plan))
+        journal = self._checkpoints.take_up(plan)
+        program = program_for(plan, holdings.records, holdings.schema, journal, self._threads)
         # On the disk before anything leaves: this run and attempt is never served again, not even after a crash.
         self._admission.use(label, approval)
         self._log.record("opened", durable=True, run=label, **asked_in(plan))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Literal, Self
@@ -106,6 +107,7 @@ class VaultConfig(Section):
         log: the vault's log.
         models: folder of finished models.
         checkpoints: folder of the journals from which an interrupted run goes on.
+        threads: how many work on the records; as many as there are processors, up to two, unless said otherwise.
         socket_group: group that may connect besides the vault's own user; for a courier that runs as another user.
         user: whom `riskfed node run` runs the vault as, where it is started as root.
     """
@@ -114,6 +116,7 @@ class VaultConfig(Section):
     log: Path
     models: Path
     checkpoints: Path = Path("checkpoints")
+    threads: int = Field(default_factory=lambda: min(2, os.cpu_count() or 1), ge=1, le=64)
     socket_group: str | None = None
     user: str | None = None
 

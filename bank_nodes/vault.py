@@ -65,6 +65,7 @@ def make_service(config: NodeConfig, log: VaultLog) -> RunService:
         log=log,
         models=config.vault.models,
         checkpoints=Checkpoints(config.vault.checkpoints),
+        threads=config.vault.threads,
     )
 
 

@@ -185,7 +185,7 @@ def _parties(plan: Plan, programs: Mapping[str, Callable[[], Program[Trained]]])
 def pooled_cuts(frame: pd.DataFrame, schema: Schema, job: HorizontalXgboost) -> Cuts:
     """The cuts that a federation of any banks with these records agrees on, found from the pooled records."""
     development, _ = Records.from_frame(frame, schema).hold_out(job.validation_fraction, job.validation_seed)
-    return run_alone(shared_cuts(development.matrix, schema, job))
+    return run_alone(shared_cuts(development, schema, job))
 
 
 def pooled_reference(frame: pd.DataFrame, cuts: Cuts, job: HorizontalXgboost) -> xgboost.Booster:

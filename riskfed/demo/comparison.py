@@ -80,7 +80,7 @@ def compare(
 
 def _train_alone(records: pd.DataFrame, schema: Schema, job: HorizontalXgboost) -> Predictor:
     development = Records.from_frame(records, schema).hold_out(job.validation_fraction, job.validation_seed)[0]
-    cuts = run_alone(shared_cuts(development.matrix, schema, job))
+    cuts = run_alone(shared_cuts(development, schema, job))
     own = parse_booster(bytes(pooled_reference(records, cuts, job).save_raw("json")))
     return Predictor(own.trees, own.base_score)
 

@@ -87,8 +87,6 @@ def read_journal(entries: Sequence[bytes]) -> Progressed | None:
                 shared = said["shared"]
                 totals = np.array(shared["totals"], dtype=np.int64)
                 progressed = Progressed(said["records"], totals, Cuts.from_dict(shared["cuts"]))
-            elif progressed is None:
-                raise ValueError("a journal begins with a head")
             else:
                 progressed = _with_tree(progressed, said)
     except (ValueError, KeyError, TypeError, OverflowError):
@@ -132,10 +130,10 @@ def agree_on_checkpoint(own: Progressed | None, most: int, records: str) -> Prog
     return replace(own, trees=own.trees[:common], history=own.history[:common])
 
 
-def _with_tree(progressed: Progressed, said: Mapping[str, Any]) -> Progressed:
+def _with_tree(progressed: Progressed | None, said: Mapping[str, Any]) -> Progressed:
     number = int(said["number"])
-    if number > len(progressed.trees):
-        raise ValueError("a tree is missing")
+    if progressed is None or number > len(progressed.trees):
+        raise ValueError("the head or a tree is missing")
     arrays = {name: np.array(said["tree"][name], dtype=dtype) for name, dtype in _DTYPES.items()}
     return replace(
         progressed,

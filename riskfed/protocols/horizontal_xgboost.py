@@ -39,6 +39,7 @@ from riskfed.trees.tree import Tree
 
 WEIGHT_BITS = 32
 """Fractional bits of summed sample weights: a float32 weight of 2^-9 or more is exact."""
+_ROWS_AT_ONCE = 1 << 20
 MOST_WEIGHT = 2.0**29
 """Most that one bank's sample weights may sum to."""
 
@@ -65,10 +66,16 @@ class Totals:
             raise ContractError(
                 f"the sample weights sum to {weight:.3g}, at most {MOST_WEIGHT:.3g} is possible; scale them down"
             )
-        bads = development.labels != 0
-        weights = np.rint(development.weights.astype(np.float64) * 2.0**WEIGHT_BITS).astype(np.int64)
+        defaults = summed = summed_bads = 0
+        for start in range(0, len(development), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            bads = development.labels[rows] != 0
+            weights = np.rint(development.weights[rows].astype(np.float64) * 2.0**WEIGHT_BITS).astype(np.int64)
+            defaults += int(bads.sum())
+            summed += int(weights.sum())
+            summed_bads += int(weights[bads].sum())
         held_out_bads = int((held_out.labels != 0).sum())
-        counts = [len(development), int(bads.sum()), weights.sum(), weights[bads].sum(), len(held_out), held_out_bads]
+        counts = [len(development), defaults, summed, summed_bads, len(held_out), held_out_bads]
         return np.array(counts, dtype=np.int64)
 
     @classmethod
@@ -208,7 +215,8 @@ def _measure(
     """Pooled figures, those that are defined, and the score cells to be released; empty where nothing is held out."""
     if not pooled_rows:
         return {}, []
-    margins = Predictor(trees, base_score).margins(held_out.matrix)  # by value, as applicants are scored
+    predictor = Predictor(trees, base_score)  # by value, as applicants are scored
+    margins = np.concatenate([np.empty(0, np.float32), *map(predictor.margins, held_out.blocks())])
     figures, cells = yield from evaluate(margins, sigmoid(margins), held_out.labels)
     yield OwnMetrics(_own_figures(margins, held_out.labels))
     return {name: value for name, value in figures.items() if not math.isnan(value)}, cells.merged(least_cell)

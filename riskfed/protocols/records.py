@@ -79,7 +79,17 @@ class Records:
     def column(self, number: int) -> np.ndarray:
         """(n,) float32 values of one encoded column; to be read only."""
         column: np.ndarray = self.columns[number]
-        return column if self.rows is None else column[self.rows]
+        if self.rows is None:
+            return column
+        chosen: np.ndarray = column[self.rows]
+        release(column)
+        return chosen
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """(k, f) float32 rows in C order, some at a time, from the first to the last."""
+        for piece in _passing(self.columns):
+            values = self.columns[:, piece]
+            yield np.ascontiguousarray((values if self.rows is None else values[:, self.rows[piece]]).T)
 
     @property
     def matrix(self) -> np.ndarray:

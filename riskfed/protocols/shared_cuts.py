@@ -40,13 +40,11 @@ class _Column:
     levels: int | None
 
 
-def shared_cuts(
-    records: Records | np.ndarray, schema: Schema, job: HorizontalXgboost, threads: int = 1
-) -> Program[Cuts]:
+def shared_cuts(records: Records, schema: Schema, job: HorizontalXgboost, threads: int = 1) -> Program[Cuts]:
     """One bank's side.
 
     Args:
-        records: development rows of this bank, maybe none; or their (n, f) float32 matrix.
+        records: development rows of this bank, maybe none.
         schema: the consortium's schema.
         job: gives `max_bin` and `cut_rounds`.
         threads: how many columns are gone through at once.
@@ -54,10 +52,9 @@ def shared_cuts(
     Returns:
         The same `Cuts` at every bank.
     """
-    column = records.column if isinstance(records, Records) else records.T.__getitem__
     columns, workers = _columns(schema, job.max_bin), Workers(threads)
     searched = [c for c in columns if c.levels is None]
-    own = workers.each(lambda i: ColumnCounts(partial(column, searched[i].position)), len(searched))
+    own = workers.each(lambda i: ColumnCounts(partial(records.column, searched[i].position)), len(searched))
 
     rows = yield Sum(np.array([len(counts) for counts in own], dtype=np.int64), COUNT_BOUND)  # 1
     searches = [RankSearch.for_ranks(_ranks(int(n), c.max_bin)) for n, c in zip(rows, searched, strict=True)]

@@ -97,8 +97,9 @@ def test_a_bank_that_stays_away_ends_the_run_within_the_limit(federation: Federa
 
     assert outcome.status == "failed"
     assert "the nodes of ash are not connected" in outcome.reason
-    assert "did not get on for 3 s; once the bank is back, the operator can go on from the last tree by riskfed train --resume" in (
-        outcome.reason
+    assert (
+        "did not get on for 3 s; once the bank is back, the operator can go on from the last tree by riskfed train --resume"
+        in (outcome.reason)
     )
     assert outcome.seconds < 30
 

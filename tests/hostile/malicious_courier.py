@@ -36,8 +36,6 @@ class Attacker:
         self.proc = Path("/proc") / str(target["pid"])
         self.received = bytearray()
 
-    # -- the machine: files and processes of another user ------------------------------------------------------------------
-
     def read_files(self) -> Iterator[str]:
         """Identity, records, log, models, checkpoints, the file of the node."""
         for path in map(Path, self.target["files"]):
@@ -116,8 +114,6 @@ class Attacker:
             with contextlib.suppress(Exception):
                 attempt(load_config(Path(self.target["files"][0])))
                 yield "loaded the bank's keys"
-
-    # -- the socket ----------------------------------------------------------------------------------------------------------
 
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
@@ -205,10 +201,7 @@ class Attacker:
         return int((self.proc / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def threads(self) -> int:
-        lines = (self.proc / "status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("Threads:"))
-
-    # -- the conversation ------------------------------------------------------------------------------------------------------
+        return int((self.proc / "stat").read_text().rpartition(")")[2].split()[17])
 
     def forge_plans(self) -> Iterator[str]:
         """Plans for code, paths, strangers, other schemas and less protection: none may open."""

@@ -61,13 +61,13 @@ def test_every_lie_is_noticed_and_named(lie: Lie, protection: str, earlier: dict
     assert "release" not in federation.moments
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(where=st.integers(0, 10**9), bit=st.integers(0, 7))
 def test_no_changed_byte_of_a_sum_makes_a_wrong_one(where: int, bit: int) -> None:
     check_flip("masking", where, bit)
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(where=st.integers(0, 10**9), bit=st.integers(0, 7))
 def test_no_changed_byte_of_an_encrypted_sum_makes_a_wrong_one(where: int, bit: int) -> None:
     check_flip("paillier", where, bit)

@@ -1,8 +1,7 @@
-"""Who and what is refused: plans, tickets, certificates, plain text, and frames, chunks and messages that are too long or no such thing."""
+"""Who and what is refused: tickets, certificates, plain text, and frames, chunks and messages that are too long or no such thing."""
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import ssl
@@ -20,68 +19,16 @@ import grpc
 import pytest
 
 from bank_nodes import listener
-from bank_nodes.config import load_config
 from bank_nodes.listener import Listener
-from bank_nodes.log import VaultLog
-from bank_nodes.run_service import RunService
-from bank_nodes.vault import make_service
 from riskfed.errors import BankLostError, RemoteProtocolError
 from riskfed.flower import certificates
 from riskfed.flower.session import SessionServer
 from riskfed.flower.session_client import dial
 from riskfed.flower.session_wire import CHUNK_BYTES, NODE_KEY, OPTIONS, RELAY, SERVICE, TICKET_KEY
-from riskfed.protocols.frames import MAXIMUM_BATCH_BYTES, Frame, Kind, decode_batch, encode_batch
+from riskfed.protocols.frames import MAXIMUM_BATCH_BYTES, Frame, Kind, encode_batch
 from riskfed.protocols.socket_frames import receive_message
-from tests.bank_nodes.banks import BANKS, SCHEMA, label_of, loans, make_consortium, plan_batch, plan_for, reason_in
 
 NODES = {"ash": 11, "birch": 12, "cedar": 13}
-
-
-# -- plans -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunService]:
-    policy = 'min_rows = 50\nprotections = ["masking"]\nmax_trees = 5'
-    frames = {bank: loans(seed) for seed, bank in enumerate(BANKS)}
-    folder = tmp_path_factory.mktemp("lied-to")
-    config = load_config(make_consortium(folder, frames, policies={"ash": policy})["ash"])
-    with VaultLog(config.vault.log) as log:
-        yield make_service(config, log)
-
-
-PLANS = {
-    "with two banks": ({"roster": ["ash", "birch"]}, "2 banks, at least 3 are needed"),
-    "with one bank named three times": ({"roster": ["ash", "ash", "ash"]}, "name each bank once"),
-    "with banks that nobody has pinned": ({"roster": ["ash", "birch", "zulu"]}, "has no public key of zulu"),
-    "without the bank": ({"roster": ["birch", "cedar", "zulu"]}, "bank ash is not in the roster"),
-    "without protection": ({"protection": "none"}, "protection: Input should be 'masking' or 'paillier'"),
-    "with a protection that the bank does not accept": ({"protection": "paillier"}, "policy rule protections"),
-    "for another schema": ({"schema_fingerprint": "1" * 64}, "all must hold the same file"),
-    "for a longer job than the bank allows": ({"n_estimators": 6}, "policy rule max_trees"),
-    "for exact cuts": ({"cut_rounds": 8}, "policy rule exact_cuts"),
-    "with a program of its own": ({"kind": "os.system"}, "unknown job kind"),
-    "with a field more": ({"program": "print(1)"}, "program: Extra inputs are not permitted"),
-    "under another label": ({"run": "other"}, "the request is for run lie/1, its plan for other/1"),
-}
-
-
-@pytest.mark.parametrize("name", PLANS)
-def test_a_plan_that_lies_is_refused_before_a_key_is_made(service: RunService, name: str) -> None:
-    change, says = PLANS[name]
-    fields = plan_for("lie").model_dump(mode="json")
-    target = fields["job"] if set(change) & {"n_estimators", "cut_rounds", "kind"} else fields
-    target.update(change)
-    lie = encode_batch([Frame(Kind.PLAN, 0, json.dumps(fields).encode())])
-    assert says in reason_in(service.handle("lie/1", lie))
-
-
-def test_a_plan_is_served_once(service: RunService) -> None:
-    plan = plan_for("once")
-    assert decode_batch(service.handle(label_of(plan), plan_batch(plan)))[0].kind is Kind.EXCHANGE
-    service.handle(label_of(plan), encode_batch([Frame(Kind.FAILED, 0)]))
-    assert "has served run once/1 already" in reason_in(service.handle(label_of(plan), plan_batch(plan)))
-    assert SCHEMA.fingerprint == plan.schema_fingerprint
 
 
 # -- the vault's socket ------------------------------------------------------------------------------------------------
