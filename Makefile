@@ -68,6 +68,7 @@ bench-scale: $(READY) ## One bank of 1M to 50M rows, and two threads; writes run
 
 .PHONY: bench-rounds
 bench-rounds: $(READY) ## One round over each transport; writes runs/bench/rounds.json
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.rounds
 
 .PHONY: faults

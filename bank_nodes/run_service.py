@@ -91,6 +91,7 @@ class RunService:
         self._models = models
         self._checkpoints = checkpoints
         self._threads = threads
+        self._opened_here: set[str] = set()
         self._run: _OpenRun | None = None
         self._lock = threading.Lock()
 
@@ -169,6 +170,7 @@ class RunService:
         keep = partial(self._checkpoints.append, plan)
         party = Party(seat, program, shows_own_metrics=self._policy.show_own_metrics, keep=keep)
         self._run = _OpenRun(label, party, {carrier})
+        self._opened_here.add(label)
         return self._let_out(label, party.begin())
 
     def _accepted_plan(self, label: str, frames: Sequence[Frame]) -> Plan:
@@ -240,8 +242,9 @@ class RunService:
         self._run = None
 
     def _not_open(self, label: str) -> bytes:
-        """A run that this vault has opened and does not know any more was lost with an earlier process: another attempt may go on."""
-        if not self._log.was_opened(label) or self._log.was_finished(label.rpartition("/")[0]):
+        """A run that an earlier process of this vault has opened was lost with it: another attempt may go on."""
+        finished = self._log.was_finished(label.rpartition("/")[0])
+        if finished or label in self._opened_here or not self._log.was_opened(label):
             raise RemoteProtocolError(f"run {label} is not open at bank {self.bank}; the operator must start a new run")
         reason = f"the vault of {self.bank} was restarted"
         return self._let_out(label, encode_batch([Frame(Kind.LOST, 0, reason.encode())]))

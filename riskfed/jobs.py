@@ -105,7 +105,7 @@ def job_from_dict(fields: Mapping[str, Any]) -> HorizontalXgboost:
     """
     kinds = {"horizontal_xgboost": HorizontalXgboost}
     kind = fields.get("kind")
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise JobError(f"unknown job kind {kind!r}; known are {', '.join(kinds)}")
     return kinds[kind](**fields)
 

@@ -77,7 +77,7 @@ class Plan(BaseModel):
         """
         try:
             fields = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # the second: nested without end
             raise PlanError("the plan is not valid JSON") from None
         if not isinstance(fields, dict):
             raise PlanError("the plan is not a JSON object")

@@ -6,7 +6,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from riskfed.demo.comparison import an_applicant, compare
 from riskfed.demo.consortium import Consortium, lay_out
@@ -25,6 +24,7 @@ from riskfed.flower.outcome import Outcome
 from riskfed.flower.run_file import RunFile
 from riskfed.jobs import HorizontalXgboost
 from riskfed.protocols.release import ModelRelease
+from riskfed.reports.progress import ProgressBar
 from riskfed.stack.loopback import LoopbackStack
 
 MODEL = "riskfed-pd"
@@ -108,44 +108,13 @@ def _train(
         transport=settings.transport,
         roster=nodes,
         schema_file=Path("schema.json"),
-        progress_file=Path("progress.jsonl"),
         tracking={"uri": tracking_uri, "experiment": EXPERIMENT, "model": MODEL},
     ).save(run_file)
-    with _ProgressBar(console, settings.job.n_estimators) as follow:
+    with ProgressBar(console) as follow:
         outcome = stack.run(run_file, progress=follow)
     if outcome.status != "finished":
         raise RunFailedError(f"the run ended as {outcome.status}: {outcome.reason}; logs are in {folder / 'logs'}")
     return outcome
-
-
-class _ProgressBar:
-    """A bar on the console that follows a run's progress lines."""
-
-    def __init__(self, console: Console, trees: int) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-        )
-        self._task = self._bar.add_task("banks join", total=trees)
-
-    def __enter__(self) -> Callable[[Mapping[str, Any]], None]:
-        self._bar.start()
-        return self._follow
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def _follow(self, line: Mapping[str, Any]) -> None:
-        match line["event"]:
-            case "RunStarted":
-                self._bar.update(self._task, description="keys and protection")
-            case "ProtectionProven":
-                self._bar.update(self._task, description="protection proven; shared cuts")
-            case "ProgressMade":
-                loss = line["metrics"].get("logloss")
-                shown = "trees" if loss is None else f"trees, held-out log-loss {loss:.4f}"
-                self._bar.update(self._task, completed=line["step"], description=shown)
-            case "ModelReleased":
-                self._bar.update(self._task, description="registering the model")
 
 
 def _score(api: str, applicant: Mapping[str, float]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class Vault:
             connection.settimeout(self._timeout)
             try:
                 connection.connect(self._path)
-            except (FileNotFoundError, ConnectionRefusedError):
+            except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
                 connection.close()
                 if time.monotonic() > deadline:
                     raise

@@ -82,7 +82,7 @@ class RunFile(BaseModel):
     roster: Mapping[str, int]
     schema_file: Path
     outcome_file: Path = Path("outcome.json")
-    progress_file: Path | None = None
+    progress_file: Path | None = Path("progress.jsonl")
     metrics_file: Path | None = None
     release_file: Path = Path("release.json")
     state_file: Path = Path("run-state.json")

@@ -82,15 +82,15 @@ class ModelRelease:
             release = cls(
                 booster=fields["booster"].encode(),
                 schema=Schema(**fields["schema"]),
-                metrics=fields["metrics"],
-                history=fields["history"],
+                metrics=_figures(fields["metrics"]),
+                history=[_figures(entry) for entry in fields["history"]],
                 score_cells=[(float(score), int(good), int(bad)) for score, good, bad in fields["score_cells"]],
                 fixed_point_bits=int(fields["fixed_point_bits"]),
                 form=fields["form"],
                 model_sha256=fields["model_sha256"],
             )
             sound = release._is_sound()
-        except (ValueError, KeyError, TypeError, AttributeError, SchemaError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, SchemaError):
             sound = False
         if not sound:
             raise RemoteProtocolError("the released result is malformed")
@@ -103,3 +103,14 @@ class ModelRelease:
         if self.form == "full":
             return self.model_sha256 == hashlib.sha256(self.booster).hexdigest()
         return bool(self.booster) == (self.form == "reduced")
+
+
+def _figures(said: Any) -> dict[str, float]:
+    """Figures by name, as they are.
+
+    Raises:
+        TypeError: something else was said.
+    """
+    if not isinstance(said, dict) or not all(type(value) in (int, float) for value in said.values()):
+        raise TypeError("not figures by name")
+    return said

@@ -165,7 +165,7 @@ class Switchboard:
             else:
                 figures = {str(name): float(value) for name, value in fields["metrics"].items()}
                 self._listener(events.ProgressMade(int(fields["step"]), figures))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise RemoteProtocolError(f"bank {bank} sent malformed figures") from None
 
     def _agreed_kind(self, questions: Mapping[str, Frame]) -> Kind:

@@ -176,7 +176,8 @@ def test_kill_9_leaves_nothing_broken(tmp_path: Path) -> None:
         killed.process.wait()
         assert killed.socket_path.exists()
     with VaultProcess(config) as vault:
-        assert "not open" in reason_in(vault.ask(label, encode_batch([Frame(Kind.EXCHANGE, 0)])))
+        (lost,) = decode_batch(vault.ask(label, encode_batch([Frame(Kind.EXCHANGE, 0)])))
+        assert lost.kind is Kind.LOST
         assert "has served run cut/1" in reason_in(vault.ask(label, plan_batch(plan_for("cut"))))
         open_run(vault, "cut", attempt=2)
         with pytest.raises(ConfigurationError, match="another vault"):

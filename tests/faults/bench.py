@@ -138,7 +138,6 @@ class Bench:
                 job=self.job,
                 roster=self.nodes,
                 schema_file=self._consortium.schema_file,
-                progress_file=Path("progress.jsonl"),
                 session=SessionSettings(bind="127.0.0.1", port=self._port, address=HOST),
                 limits=limits or Limits(connect_timeout=180, round_timeout=120, farewell_timeout=5, loss_timeout=240),
             ).save(path)

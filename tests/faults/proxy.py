@@ -61,6 +61,7 @@ class Proxy:
                 continue
             try:
                 server = socket.create_connection((SERVER, self._port), timeout=5)
+                server.settimeout(None)
             except OSError:
                 client.close()
                 continue

@@ -130,7 +130,7 @@ def test_node_keys_are_p384_in_openssh_format_and_private(tmp_path: Path) -> Non
 
 def test_no_key_is_overwritten(tmp_path: Path) -> None:
     write_node_key(tmp_path / "node")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(ConfigurationError, match="a key is never overwritten"):
         write_node_key(tmp_path / "node")
 
 

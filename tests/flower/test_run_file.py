@@ -47,7 +47,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert run.schema_file == tmp_path / "schema.json"
     assert run.outcome_file == tmp_path / "out" / "outcome.json"
     assert run.release_file == Path("/srv/release.json")
-    assert run.progress_file is None
+    assert run.progress_file == tmp_path / "progress.jsonl"
 
 
 def test_the_plan_is_what_the_file_says(tmp_path: Path) -> None:

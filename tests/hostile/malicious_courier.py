@@ -105,15 +105,13 @@ class Attacker:
         """The bank's own code, if it can be had, on the bank's own files."""
         sys.path[:0] = self.target["code"]
         try:
-            from bank_nodes.config import load_config
-            from bank_nodes.holdings import load_own_keys
-            from bank_nodes.vault import make_service
+            from bank_nodes.keystore import load_identity
         except Exception:
             return  # the courier's user cannot even run the bank's code
-        for attempt in (load_own_keys, lambda config: make_service(config, None)):
+        for path in map(Path, self.target["files"]):
             with contextlib.suppress(Exception):
-                attempt(load_config(Path(self.target["files"][0])))
-                yield "loaded the bank's keys"
+                load_identity(path, None)
+                yield f"loaded a key from {path.name}"
 
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
@@ -150,8 +148,8 @@ class Attacker:
         """Streams that are no messages, whole and half, hung up on at every point."""
         noise = os.urandom(4096)
         valid = struct.pack(">BQ", 6, 13) + b"junk/1" + frame(COMBINE, 0, b"")
-        streams = [noise, noise[:1], b"\0" * 4096, b"\xff" * 4096, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00"]
-        streams += [valid[:i] for i in range(len(valid))] + [valid * 50]
+        streams = [noise, noise[:1], b"\0" * 90, b"\xff" * 4096, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00"]
+        streams += [valid[:i] for i in range(len(valid))] + [valid * 20]
         streams += [struct.pack(">BQ", 255, 1 << 40), struct.pack(">BQ", 4, 0) + b"\xff\xfe\x0a\x1b"]
         for stream in streams:
             with contextlib.suppress(OSError), self.connect() as connection:
@@ -264,7 +262,7 @@ def forged_plans(plan: dict[str, Any]) -> Iterator[tuple[str, bytes, bytes]]:
     }
     for name, change in changes.items():
         yield name, b"forged/1", json.dumps({**plan, "run": run, **change}).encode()
-    for path in ("../../x", "..", ".", "current", "/etc/passwd", "a/b", "x\0y", "\n", "-", "." * 64, "é"):
+    for path in ("../../x", "..", ".", "current", "/etc/passwd", "a/b", "x\0y", "\n", "." * 64, "é"):
         yield f"run {path!r}", path.encode() + b"/1", json.dumps({**plan, "run": path}).encode()
     yield "another label", b"other/1", json.dumps({**plan, "run": run}).encode()
     for name, body in {
