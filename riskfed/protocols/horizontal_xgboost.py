@@ -15,15 +15,16 @@ three banks at least); the server learns what is released and the pooled metrics
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from riskfed.errors import ContractError, JobError
 from riskfed.jobs import HorizontalXgboost
 from riskfed.protocols.checkpoint import Progressed, agree_on_checkpoint, read_journal, tree_entry
-from riskfed.protocols.evaluation import evaluate, losses, score_cells
+from riskfed.protocols.early_stopping import Watch
+from riskfed.protocols.evaluation import evaluate, score_cells
 from riskfed.protocols.program import Checkpoint, OwnMetrics, Program, Progress, Release, Sum, run_alone
 from riskfed.protocols.records import Records
 from riskfed.protocols.release import ModelRelease
@@ -32,7 +33,7 @@ from riskfed.schema import Schema
 from riskfed.trees.booster_json import booster_json
 from riskfed.trees.cuts import Cuts
 from riskfed.trees.grower import Grower
-from riskfed.trees.logit import estimate_base_score, margin_of, sigmoid
+from riskfed.trees.logit import estimate_base_score, sigmoid
 from riskfed.trees.predictor import Predictor
 from riskfed.trees.reduced import reduced
 from riskfed.trees.tree import Tree
@@ -155,19 +156,9 @@ def train(
         saved = yield from _begin(records, development, held_out, schema, job, threads)  # 1, 2
     totals, cuts = Totals.from_pooled(saved.totals, job), saved.cuts
     base_score = totals.base_score(job)
-    grower = Grower(
-        cuts.bin(development.column, len(development), records.storage, threads),
-        development.labels,
-        development.weights,
-        cuts,
-        job,
-        total_weight=totals.weight,
-        base_score=base_score,
-        storage=records.storage,
-        threads=threads,
-    )
+    grower = _grower(development, cuts, job, totals, threads)
     watched = cuts.bin(held_out.column, len(held_out), records.storage, threads)
-    watch = _Watch(watched, held_out.labels, base_score, totals.held_out_rows, job)
+    watch = Watch(watched, held_out.labels, base_score, totals.held_out_rows, job)
     grower.resume(saved.trees)
     watch.resume(saved.trees, saved.history)
     while len(grower.trees) < job.n_estimators and not watch.should_stop:
@@ -209,6 +200,20 @@ def _begin(
     return begun
 
 
+def _grower(development: Records, cuts: Cuts, job: HorizontalXgboost, totals: Totals, threads: int) -> Grower:
+    return Grower(
+        cuts.bin(development.column, len(development), development.storage, threads),
+        development.labels,
+        development.weights,
+        cuts,
+        job,
+        total_weight=totals.weight,
+        base_score=totals.base_score(job),
+        storage=development.storage,
+        threads=threads,
+    )
+
+
 def _measure(
     trees: list[Tree], base_score: float, held_out: Records, pooled_rows: int, least_cell: int
 ) -> Program[tuple[dict[str, float], list[tuple[float, int, int]]]]:
@@ -228,58 +233,6 @@ def _grow_tree(grower: Grower) -> Program[Tree]:
         pooled = yield Sum(grower.histograms(), grower.sum_bound)
         grower.split(pooled)
     return grower.end_tree()
-
-
-@dataclass(slots=True)
-class _Watch:
-    """Follows the pooled metric on the held-out rows, tree by tree."""
-
-    codes: np.ndarray
-    labels: np.ndarray
-    base_score: float
-    pooled_rows: int
-    job: HorizontalXgboost
-    history: list[Mapping[str, float]] = field(default_factory=list)
-    margins: np.ndarray = field(init=False)
-    best: float | None = None
-    best_tree: int = 0
-
-    def __post_init__(self) -> None:
-        self.margins = np.full(self.codes.shape[1], margin_of(self.base_score), dtype=np.float32)
-
-    def after(self, tree: Tree) -> Program[Mapping[str, float]]:
-        """Pooled figures once `tree` is added; empty where nothing is held out."""
-        if not self.pooled_rows:
-            return {}
-        tree.add_margins(self.codes, self.margins)
-        figures = yield from losses(sigmoid(self.margins), self.labels, self.pooled_rows)
-        if self.job.early_stopping_rounds is not None and self.job.eval_metric == "auc":
-            figures["auc"] = (yield from score_cells(self.margins, self.labels)).auc()
-        self._note(figures)
-        return figures
-
-    def resume(self, trees: Sequence[Tree], history: Sequence[Mapping[str, float]]) -> None:
-        """Take over trees that were grown before, and the figures after each."""
-        if self.pooled_rows:
-            for tree, figures in zip(trees, history, strict=True):
-                tree.add_margins(self.codes, self.margins)
-                self._note(figures)
-
-    def _note(self, figures: Mapping[str, float]) -> None:
-        self.history.append(figures)
-        value = -figures["auc"] if "auc" in figures else figures["logloss"]
-        if self.best is None or value < self.best:
-            self.best, self.best_tree = value, len(self.history)
-
-    @property
-    def should_stop(self) -> bool:
-        """As XGBoost's EarlyStopping: so many trees without a strictly better value."""
-        patience = self.job.early_stopping_rounds
-        return patience is not None and len(self.history) - self.best_tree >= patience
-
-    def keep(self, trees: list[Tree]) -> list[Tree]:
-        """The trees of the model: up to the best one with early stopping, else all."""
-        return trees[: self.best_tree] if self.job.early_stopping_rounds is not None else trees
 
 
 def _own_figures(margins: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -63,13 +63,7 @@ class TrainingRows:
         storage: Storage,
         workers: Workers,
     ) -> None:
-        if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[0] != cuts.n_features:
-            raise ConfigurationError(
-                f"got {codes.dtype} codes of shape {codes.shape}, expected uint8 ({cuts.n_features}, n)"
-            )
-        labels, n_rows = np.asarray(labels), codes.shape[1]
-        if labels.shape != (n_rows,):
-            raise ConfigurationError(f"got labels of shape {labels.shape}, expected ({n_rows},)")
+        labels, n_rows = np.asarray(labels), _checked_rows(codes, labels, cuts)
         self._columns, self._n_bins, self._workers = np.ascontiguousarray(codes), cuts.n_bins, workers
         self._borders = segment_borders(n_rows, workers.threads)
         self._weights = storage.empty(n_rows, np.float32)
@@ -173,3 +167,14 @@ class _Share(NamedTuple):
     spans: NDArray[np.int64]
     buffer: NDArray[np.int32]
     counts: NDArray[np.int64]
+
+
+def _checked_rows(codes: NDArray[np.uint8], labels: ArrayLike, cuts: Cuts) -> int:
+    """How many rows there are, of codes and labels that fit together."""
+    if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[0] != cuts.n_features:
+        raise ConfigurationError(
+            f"got {codes.dtype} codes of shape {codes.shape}, expected uint8 ({cuts.n_features}, n)"
+        )
+    if np.shape(labels) != (codes.shape[1],):
+        raise ConfigurationError(f"got labels of shape {np.shape(labels)}, expected ({codes.shape[1]},)")
+    return int(codes.shape[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,8 +12,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bank_nodes.cards import Card
+from bank_nodes.ceremony import pin
+from bank_nodes.consortium import Consortium
 from riskfed.protocols.release import ModelRelease
 from tests.bank_nodes.banks import BANKS, VaultProcess, loans, make_consortium, plan_for, train_over_sockets
+from tests.bank_nodes.ceremonies import DAY, files, first_card
 from tests.bank_nodes.lending_database import fill
 from tests.bank_nodes.postgres import PostgresServer, find_binaries, postgres_server
 
@@ -45,3 +51,22 @@ def database() -> Iterator[PostgresServer]:
     with postgres_server(binaries) as server:
         fill(server)
         yield server
+
+
+@pytest.fixture
+def pinned(tmp_path: Path) -> tuple[Consortium, dict[str, Card]]:
+    """What ash has pinned, and all cards."""
+    cards = {bank: first_card(tmp_path, bank) for bank in BANKS}
+    consortium = files(tmp_path).pinned()
+    for bank in BANKS[1:]:
+        consortium = pin(consortium, cards[bank], cards[bank].fingerprint, DAY)
+    return consortium, cards
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder with a way to it for every user, as /etc or /srv have it; pytest's own are its user's alone."""
+    folder = Path(tempfile.mkdtemp(prefix="rf"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
