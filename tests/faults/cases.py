@@ -78,7 +78,7 @@ def _superlink(bench: Bench, bank: str) -> Mend:
     kill(bench.find("SuperLink"))
     time.sleep(2)
     bench.stack.restart_superlink()
-    return bench.stack.wait_for_nodes
+    return _nothing
 
 
 def _stopped(bench: Bench, bank: str) -> Mend:
@@ -139,7 +139,7 @@ FAULTS = (
     Fault("supernode", "kill -9 of a bank's SuperNode", _supernode, limit=200),
     Fault("node", "kill -9 of a bank's whole node; its service manager starts it again", _node, limit=200),
     Fault("ServerApp", "kill -9 of the ServerApp", _server_app, heals=False),
-    Fault("SuperLink", "kill -9 of the SuperLink; it is started again", _superlink, heals=False),
+    Fault("SuperLink", "kill -9 of the SuperLink; it is started again", _superlink),
     Fault("SIGSTOP", "a bank's processes stand still for a minute", _stopped),
     Fault("connection cut", "all sessions break, and are refused for 15 s", _cut),
     Fault(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bank_nodes.keystore import generate_identity, write_consortium
@@ -25,7 +26,7 @@ from tests.flower.federation import JOB, NODES, local_booster, records, schema, 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PATIENT = Limits(connect_timeout=600, round_timeout=600, farewell_timeout=30).model_dump()
-MOST_TREES = 50
+MOST_TREES = 200
 
 NODE_FILE = """
 bank = "{bank}"
@@ -133,6 +134,27 @@ def test_the_message_transport_gives_the_same_model(deployment: Deployment) -> N
     outcome = deployment.run("message", job=job.model_dump())
 
     assert (outcome.status, outcome.reason) == ("finished", "")
+    expected = simulate(records(), schema(), job).release.booster
+    assert [deployment.stored(bank, outcome.run) for bank in NODES] == [expected] * len(NODES)
+
+
+def test_a_vault_that_is_killed_in_the_middle_costs_an_attempt_and_not_the_run(deployment: Deployment) -> None:
+    """`make faults` does this and worse to every part."""
+    job = JOB.model_copy(update={"n_estimators": MOST_TREES, "max_depth": 4, "learning_rate": 0.05})
+    killed: list[int] = []
+
+    def kill(line: Any) -> None:
+        if line["event"] == "ProgressMade" and not killed:
+            killed.append(line["step"])
+            node = psutil.Process(deployment.stack.node_pid("birch"))
+            (vault,) = [child for child in node.children() if "bank_nodes.vault" in child.cmdline()]
+            vault.kill()
+
+    outcome = deployment.run("session", progress=kill, job=job.model_dump(), on_loss="wait")
+
+    assert (outcome.status, outcome.reason) == ("finished", "")
+    assert outcome.attempts > 1
+    assert killed[0] < MOST_TREES
     expected = simulate(records(), schema(), job).release.booster
     assert [deployment.stored(bank, outcome.run) for bank in NODES] == [expected] * len(NODES)
 
