@@ -94,8 +94,8 @@ def main() -> None:
         if isinstance(found, str):
             figures[name] = found
             print(f"{name}: {found}")
-            continue
-        medians[name], p95[name] = _figures(found, 0.5), _figures(found, 0.95)
+        else:
+            medians[name], p95[name] = _figures(found, 0.5), _figures(found, 0.95)
         path.write_text(json.dumps({**figures, **medians}, indent=2) + "\n")  # now: the next may take minutes
     print(_table(medians, p95))
     print(f"\nwritten to {path}")
