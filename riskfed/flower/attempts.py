@@ -6,16 +6,15 @@ file says which number comes next, also to another ServerApp: `riskfed train --r
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
 from riskfed.errors import BankLostError, ConfigurationError
-from riskfed.files import write_whole
+from riskfed.files import read_record, write_record
 from riskfed.protocols import events
 
 _log = logging.getLogger("riskfed.server")
@@ -40,7 +39,7 @@ class RunState:
 
     def save(self, path: Path) -> None:
         """Write as JSON, whole or not at all."""
-        write_whole(path, json.dumps(asdict(self), indent=2).encode() + b"\n")
+        write_record(path, self)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -49,12 +48,7 @@ class RunState:
         Raises:
             ConfigurationError: absent or malformed.
         """
-        try:
-            return cls(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
-            raise ConfigurationError(
-                f"{path.name} is absent or is not a run's state: there is no run to resume"
-            ) from None
+        return read_record(cls, path, f"{path.name} is absent or is not a run's state: there is no run to resume")
 
     @classmethod
     def to_resume(cls, path: Path, plan: Callable[[str], str]) -> Self:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
-from riskfed.errors import ConfigurationError
-from riskfed.files import write_whole
+from riskfed.files import read_record, write_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Outcome:
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        write_whole(path, json.dumps(asdict(self), indent=2).encode() + b"\n")
+        write_record(path, self)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -55,7 +53,4 @@ class Outcome:
         Raises:
             ConfigurationError: absent or malformed.
         """
-        try:
-            return cls(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
-            raise ConfigurationError(f"{path.name} is absent or is not a run's outcome") from None
+        return read_record(cls, path, f"{path.name} is absent or is not a run's outcome")

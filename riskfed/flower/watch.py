@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from riskfed.errors import ConfigurationError, RiskfedError, RunFailedError
-from riskfed.files import write_whole
+from riskfed.files import read_record, write_record
 from riskfed.flower.control import STOPPED, Control, LogStream
 from riskfed.flower.outcome import Outcome
 from riskfed.flower.progress import Follower, Line, size
@@ -58,16 +57,13 @@ class Launch:
             ConfigurationError: the file cannot be read.
         """
         path = cls.path(run_file)
-        try:
-            return cls(**json.loads(path.read_text()))
-        except FileNotFoundError:
+        if not path.exists():
             return None
-        except (OSError, ValueError, TypeError):
-            raise ConfigurationError(f"{path.name} cannot be read; the operator may delete it") from None
+        return read_record(cls, path, f"{path.name} cannot be read; the operator may delete it")
 
     def save(self, run_file: Path) -> None:
         """Write it; whole or not at all."""
-        write_whole(self.path(run_file), json.dumps(asdict(self)).encode() + b"\n")
+        write_record(self.path(run_file), self)
 
 
 def launch(control: Control, run_file: Path, *, resume: bool = False) -> Launch:

@@ -54,17 +54,18 @@ class Progressed:
 
     def head(self) -> bytes:
         """The journal's entry before the first tree."""
-        shared = {"totals": self.totals.tolist(), "cuts": self.cuts.to_dict()}
-        return _json({"records": self.records, "shared": shared})
+        return _json({"records": self.records, "shared": self._shared()})
 
     def mark(self, trees: int) -> bytes:
         """32 bytes that stand for totals, cuts and the first `trees` trees: equal at banks that went the same way."""
-        shared = json.loads(self.head())["shared"]
-        mark = hashlib.sha256(b"riskfed checkpoint v1" + _json(shared)).digest()
+        mark = hashlib.sha256(b"riskfed checkpoint v1" + _json(self._shared())).digest()
         for number in range(trees):
             entry = tree_entry(number, self.trees[number], self.history[number])
             mark = hashlib.sha256(mark + entry).digest()
         return mark
+
+    def _shared(self) -> dict[str, Any]:
+        return {"totals": self.totals.tolist(), "cuts": self.cuts.to_dict()}
 
 
 def tree_entry(number: int, tree: Tree, figures: Mapping[str, float]) -> bytes:

@@ -1,4 +1,4 @@
-"""Key files that a SuperLink needs, as a certificate authority would make them, and its SuperNodes'."""
+"""Key files that a SuperLink needs, as a certificate authority would make them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bank_nodes.keystore import write_node_key
 from riskfed.flower.certificates import authority_and_server
-
-__all__ = ["ServerFiles", "write_node_key", "write_server_files"]
 
 
 @dataclass(frozen=True, slots=True)

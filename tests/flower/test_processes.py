@@ -15,8 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bank_nodes.keystore import write_node_key
 from riskfed.errors import ConfigurationError
-from riskfed.stack.keys import write_node_key, write_server_files
+from riskfed.stack.keys import write_server_files
 from riskfed.stack.processes import Process, Processes, free_port, port_open
 
 ENV = dict(os.environ)

@@ -12,14 +12,13 @@ from typing import Any
 import psutil
 import pytest
 
-from bank_nodes.keystore import generate_identity, write_consortium
+from bank_nodes.keystore import generate_identity, write_consortium, write_node_key
 from bank_nodes.log import read_log
 from riskfed.flower.outcome import Outcome
 from riskfed.flower.run_file import Limits
 from riskfed.jobs import HorizontalXgboost
 from riskfed.protocols.release import ModelRelease
 from riskfed.simulation import simulate
-from riskfed.stack.keys import write_node_key
 from riskfed.stack.loopback import LoopbackStack
 from tests.flower.federation import JOB, NODES, local_booster, records, schema, write_run_file
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
+from bank_nodes.keystore import write_node_key
 from bank_nodes.log import read_log
 from riskfed.flower.run_file import Limits, RunFile
 from riskfed.protocols.release import ModelRelease
 from riskfed.simulation import simulate
-from riskfed.stack.keys import write_node_key
 from riskfed.stack.loopback import CONNECTION, LoopbackStack
 from riskfed.stack.processes import free_port
 from tests.bank_nodes.banks import BANKS, JOB, SCHEMA
