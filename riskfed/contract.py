@@ -45,7 +45,7 @@ class Findings:
 
     Args:
         schema: the consortium's schema.
-        labelled: whether target and weight are part of the contract; applicants have none.
+        labelled: whether target, weight and attributes are part of the contract; applicants have none.
     """
 
     def __init__(self, schema: Schema, *, labelled: bool = True) -> None:
@@ -66,7 +66,7 @@ class Findings:
     @property
     def violations(self) -> list[Violation]:
         """Every broken rule, in the order of the schema's columns."""
-        names = [*(feature.name for feature in self._schema.features), self._schema.target, self._schema.weight]
+        names = [*(feature.name for feature in self._schema.inputs), self._schema.target, self._schema.weight]
         place = {name: number for number, name in enumerate(names)}
         found = [Violation(rule, column, rows) for (rule, column), rows in self._rows.items()]
         return sorted(found, key=lambda violation: place.get(violation.column, len(place)))
@@ -86,9 +86,9 @@ class Findings:
 
 
 def violations(frame: pd.DataFrame, schema: Schema, *, labelled: bool = True) -> list[Violation]:
-    """Every rule of `schema` that `frame` breaks, those on target and weight only if `labelled`; empty where it may be used."""
+    """Every rule of `schema` that `frame` breaks, those on target, weight and attributes only if `labelled`; empty where it may be used."""
     found: list[Violation] = []
-    for feature in schema.features:
+    for feature in schema.inputs if labelled else schema.features:
         if feature.name not in frame.columns:
             found.append(Violation("missing column", feature.name, 0))
         elif feature.encoding == "numeric":

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from riskfed.errors import PlanError
-from riskfed.jobs import HorizontalXgboost, job_from_dict
+from riskfed.jobs import Job, job_from_dict
 
 MINIMUM_BANKS = 3
 """With two banks, each would learn the other's sums by subtracting its own."""
@@ -33,7 +33,7 @@ class Plan(BaseModel):
     run: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
     attempt: int = Field(default=1, ge=1)
     roster: tuple[str, ...]
-    job: SerializeAsAny[HorizontalXgboost]
+    job: SerializeAsAny[Job]
     schema_fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
     protection: Literal["masking", "paillier"]
     key_bits: int = Field(default=2048, ge=1, le=16384)

@@ -14,100 +14,33 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from riskfed.errors import SchemaError
+from riskfed.feature import UNKNOWN_LEVEL, Attribute, Encoding, Feature, Level
 
-Level = str | int
-Encoding = Literal["numeric", "ordinal", "onehot"]
-
-UNKNOWN_LEVEL = -2
-"""Code of a value that is no level of the schema."""
-
-_XGBOOST_SAFE = str.maketrans({"[": "(", "]": ")", "<": "under "})
-
-
-class Feature(BaseModel):
-    """One column of a loan record that the model may use."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(min_length=1)
-    encoding: Encoding = "numeric"
-    levels: tuple[Level, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-    nullable: bool = True
-    description: str = ""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if (self.encoding == "numeric") == bool(self.levels):
-            raise ValueError(f"feature {self.name}: levels are needed for ordinal and onehot, and only there")
-        if len(set(self.levels)) != len(self.levels):
-            raise ValueError(f"feature {self.name}: a level is listed twice")
-        if self.minimum is not None and self.maximum is not None and not self.minimum <= self.maximum:
-            raise ValueError(f"feature {self.name}: minimum is above maximum")
-        return self
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the encoded columns; the characters [, ] and <, which XGBoost refuses in names, are replaced."""
-        names = [f"{self.name}={level}" for level in self.levels] if self.encoding == "onehot" else [self.name]
-        return tuple(name.translate(_XGBOOST_SAFE) for name in names)
-
-    def encode(self, values: pd.Series) -> np.ndarray:
-        """Encode one column.
-
-        Args:
-            values: (n,) column that meets the contract (see `riskfed.contract`).
-
-        Returns:
-            (n, len(self.columns)) float32; NaN where missing. A level outside of ``levels`` becomes NaN too, so check the
-            contract first.
-        """
-        if self.encoding == "numeric":
-            return pd.to_numeric(values).to_numpy(dtype=np.float32, na_value=np.nan).reshape(-1, 1)
-        # One row for each level, and a last one, which every negative code picks, for a missing value.
-        rows = np.arange(len(self.levels), dtype=np.float32)[:, None]
-        if self.encoding == "onehot":
-            rows = np.eye(len(self.levels), dtype=np.float32)
-        rows = np.concatenate([rows, np.full((1, rows.shape[1]), np.nan, dtype=np.float32)])
-        return np.asarray(np.take(rows, np.maximum(self.level_codes(values), -1), axis=0, mode="wrap"))
-
-    def level_codes(self, values: pd.Series) -> np.ndarray:
-        """Positions of a column's values in ``levels``.
-
-        Args:
-            values: (n,) column of an ordinal or one-hot feature; a categorical one is looked up category by category.
-
-        Returns:
-            (n,) integers: the position, -1 where the value is missing, `UNKNOWN_LEVEL` where it is no level.
-        """
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            positions = pd.Index(self.levels).get_indexer(pd.Index(values.cat.categories))
-            positions[positions < 0] = UNKNOWN_LEVEL
-            # The code -1 of a missing value picks the last entry.
-            return np.append(positions, -1)[values.cat.codes.to_numpy()]
-        codes = pd.Index(self.levels).get_indexer(pd.Index(values))
-        codes[(codes < 0) & values.notna().to_numpy()] = UNKNOWN_LEVEL
-        return codes
+__all__ = ["UNKNOWN_LEVEL", "Attribute", "Encoding", "Feature", "Level", "Schema"]
 
 
 class Schema(BaseModel):
-    """Features, target and weight of the consortium's loan records."""
+    """Features, target and weight of the consortium's loan records, and the attributes by which figures are broken down.
+
+    `description` says for readers what counts as a default, within which time, and which loans are meant.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "loans"
     version: str = "1"
+    description: str = ""
     target: str
     features: tuple[Feature, ...] = Field(min_length=1)
     weight: str | None = None
+    attributes: tuple[Attribute, ...] = ()
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -124,12 +57,32 @@ class Schema(BaseModel):
         columns = self.columns
         if len(set(columns)) != len(columns):
             raise ValueError("two features give encoded columns of the same name")
+        attributes = [attribute.name for attribute in self.attributes]
+        if len(set(attributes)) != len(attributes) or {self.target, self.weight} & set(attributes):
+            raise ValueError("an attribute is named twice, or is target or weight")
+        if clash := [
+            a.name for a in self.attributes if a.period is not None and a.name in {f.name for f in self.features}
+        ]:
+            raise ValueError(f"a column of dates cannot be a feature: {', '.join(clash)}")
+        if sum(attribute.role == "cohort" for attribute in self.attributes) > 1:
+            raise ValueError("more than one attribute has the role cohort")
         return self
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the encoded columns, in the order of the model's features."""
         return tuple(column for feature in self.features for column in feature.columns)
+
+    @property
+    def inputs(self) -> tuple[Feature, ...]:
+        """What is read of a record besides target and weight: features, then attributes that are none of them."""
+        known = {feature.name for feature in self.features}
+        return (*self.features, *(attribute for attribute in self.attributes if attribute.name not in known))
+
+    @property
+    def cohort(self) -> Attribute | None:
+        """The attribute that says when a loan was made."""
+        return next((attribute for attribute in self.attributes if attribute.role == "cohort"), None)
 
     @property
     def fingerprint(self) -> str:

@@ -24,7 +24,7 @@ def read_batches(
     Args:
         data: the source, and which of its rows are records.
         schema: says which columns are read, and which of them hold numbers.
-        labelled: whether target and weight are read too; applicants have none.
+        labelled: whether target, weight and attributes are read too; applicants have none.
         also: further columns to read as they are where the source has them (an applicant's id).
 
     Yields:
@@ -54,8 +54,9 @@ def read_batches(
 
 def schema_columns(schema: Schema, *, labelled: bool) -> list[str]:
     """The columns of a source that a schema names."""
-    labels = [schema.target, *([] if schema.weight is None else [schema.weight])]
-    return [*(feature.name for feature in schema.features), *(labels if labelled else [])]
+    if not labelled:
+        return [feature.name for feature in schema.features]
+    return [*(column.name for column in schema.inputs), schema.target, *([schema.weight] if schema.weight else [])]
 
 
 def _open(data: DataConfig) -> OpenedSource:

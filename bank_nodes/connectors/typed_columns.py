@@ -35,7 +35,8 @@ def typed_batch(
         text: whether numbers and levels are spelt as text, as in CSV.
         found: violations to hand on with those found here.
     """
-    levels = {feature.name: feature for feature in schema.features if feature.encoding != "numeric"}
+    levels = {feature.name: feature for feature in schema.inputs if feature.encoding != "numeric"}
+    dates = {attribute.name for attribute in schema.attributes if attribute.period is not None}
     columns: dict[str, pd.Series] = {}
     violations = list(found)
     for name in table.column_names:
@@ -43,8 +44,11 @@ def typed_batch(
         if name not in needed:
             columns[name] = column.to_pandas(types_mapper=pd.ArrowDtype)
             continue
-        expected = "a text or whole number" if name in levels else "a number"
-        values, wrong = _levels(column, levels[name], text=text) if name in levels else _numbers(column, text=text)
+        expected = "a date" if name in dates else "a text or whole number" if name in levels else "a number"
+        if name in dates:
+            values, wrong = _dates(column)
+        else:
+            values, wrong = _levels(column, levels[name], text=text) if name in levels else _numbers(column, text=text)
         if wrong:
             violations.append(Violation(f"wrong type, expected {expected}, got {_type_name(column.type)}", name, wrong))
         columns[name] = values
@@ -94,6 +98,17 @@ def _numbers(column: pa.Array, *, text: bool) -> tuple[pd.Series, int]:
     elif not is_number(column.type):
         wrong = len(column) - column.null_count
     return column.to_pandas(), wrong
+
+
+def _dates(column: pa.Array) -> tuple[pd.Series, int]:
+    """Dates, or texts that the contract checks for being some; and how many values can be none by their type."""
+    kind = column.type
+    if pt.is_dictionary(kind):
+        column = column.dictionary_decode()
+        kind = column.type
+    if pt.is_date(kind) or pt.is_timestamp(kind) or is_text(kind) or pt.is_null(kind):
+        return column.to_pandas(date_as_object=False), 0
+    return pd.Series([None] * len(column), dtype=object), len(column) - column.null_count
 
 
 def _from_decimals(column: pa.Array) -> pa.Array:

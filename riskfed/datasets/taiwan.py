@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from riskfed.errors import ConfigurationError, SchemaError
-from riskfed.schema import Feature, Schema
+from riskfed.schema import Attribute, Feature, Schema
 
 TAIWAN_ATTRIBUTION = (
     'Yeh, I-Cheng (2009). "Default of Credit Card Clients". UCI Machine Learning Repository, data set 350. '
@@ -39,6 +39,10 @@ TAIWAN_DTYPES: dict[str, str] = {
     "default": "int8",
 }
 
+_DESCRIPTION = (
+    "The client failed to pay in October 2005. Population: credit card accounts of one issuer in Taiwan, as they stood in "
+    "April to September 2005."
+)
 # Public and far wider than any account: ranges are agreed, never read off the records.
 _AMOUNT_LIMIT = 10_000_000.0
 
@@ -112,7 +116,8 @@ def taiwan_schema(exclude: Sequence[str] = ()) -> Schema:
     bin these columns (weight of evidence).
 
     ``sex``, ``marriage`` and ``age`` are protected attributes in many jurisdictions. They are features here because
-    published results use them; leave them out with ``exclude`` where a lender may not use them.
+    published results use them; leave them out with ``exclude`` where a lender may not use them. Figures are broken down by
+    sex (as a protected attribute) and by age band either way.
 
     Args:
         exclude: features to leave out.
@@ -124,7 +129,31 @@ def taiwan_schema(exclude: Sequence[str] = ()) -> Schema:
     if unknown := sorted(set(exclude) - {feature.name for feature in features}):
         raise SchemaError(f"exclude names columns that are not features of the Taiwan data: {', '.join(unknown)}")
     kept = tuple(feature for feature in features if feature.name not in exclude)
-    return Schema(name="taiwan_default", version="1", target="default", features=kept)
+    return Schema(
+        name="taiwan_default",
+        version="1",
+        description=_DESCRIPTION,
+        target="default",
+        features=kept,
+        attributes=_attributes(),
+    )
+
+
+def _attributes() -> tuple[Attribute, ...]:
+    return (
+        Attribute(
+            name="sex",
+            encoding="ordinal",
+            levels=(1, 2),
+            nullable=False,
+            role="protected",
+            reference=0,
+            description="1 male, 2 female",
+        ),
+        Attribute(
+            name="age", minimum=18, maximum=120, nullable=False, edges=(25, 35, 45, 60), description="age (years)"
+        ),
+    )
 
 
 def _account_features() -> tuple[Feature, ...]:

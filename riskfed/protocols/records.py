@@ -29,6 +29,7 @@ class Records:
         weights: (n,) float32.
         rows: (m,) bool, which n of the m stored rows these records are; None for all.
         storage: where arrays of about the records' size are to be made.
+        attributes: (a, m) float32, the schema's attributes, encoded, NaN where missing; stored as `columns` are.
     """
 
     columns: np.ndarray = field(repr=False)
@@ -36,6 +37,7 @@ class Records:
     weights: np.ndarray = field(repr=False)
     rows: np.ndarray | None = field(default=None, repr=False)
     storage: Storage = field(default=MEMORY, repr=False)
+    attributes: np.ndarray | None = field(default=None, repr=False)
     _known_digest: list[str] = field(default_factory=list, init=False, repr=False)
 
     @classmethod
@@ -61,7 +63,7 @@ class Records:
             ConfigurationError: the storage has no room.
         """
         findings, width = Findings(schema), len(schema.columns)
-        table, digest = storage.table(width + 2), _Digest()
+        table, digest = storage.table(width + 2 + len(schema.attributes)), _Digest()
         for batch in batches:
             if findings.look_at(batch):
                 block = _encoded(batch.frame, schema, width)
@@ -69,7 +71,7 @@ class Records:
                 table.append(block)
         findings.check()
         stored = table.finish()
-        records = cls(stored[:width], stored[width], stored[width + 1], storage=storage)
+        records = cls(stored[:width], stored[width], stored[width + 1], storage=storage, attributes=stored[width + 2 :])
         records._known_digest.append(digest.text())
         return records
 
@@ -84,6 +86,12 @@ class Records:
         chosen: np.ndarray = column[self.rows]
         release(column)
         return chosen
+
+    def attribute(self, number: int) -> np.ndarray:
+        """(n,) float32 encoded values of one of the schema's attributes; see `riskfed.schema.Attribute.codes`."""
+        stored = np.empty((0, 0), np.float32) if self.attributes is None else self.attributes
+        values: np.ndarray = stored[number]
+        return values if self.rows is None else np.asarray(values[self.rows])
 
     def blocks(self) -> Iterator[np.ndarray]:
         """(k, f) float32 rows in C order, some at a time, from the first to the last."""
@@ -105,10 +113,13 @@ class Records:
         """
         if not self._known_digest:
             digest, done = _Digest(), 0
+            extra = np.empty((0, self.columns.shape[1]), np.float32) if self.attributes is None else self.attributes
             for piece in _passing(self.columns):
-                values = self.columns[:, piece] if self.rows is None else self.columns[:, piece][:, self.rows[piece]]
+                values, others = self.columns[:, piece], extra[:, piece]
+                if self.rows is not None:
+                    values, others = values[:, self.rows[piece]], others[:, self.rows[piece]]
                 own = slice(done, done + values.shape[1])
-                digest.add([*values, self.labels[own], self.weights[own]])
+                digest.add([*values, self.labels[own], self.weights[own], *others])
                 done = own.stop
             self._known_digest.append(digest.text())
         return self._known_digest[0]
@@ -119,13 +130,20 @@ class Records:
         Which bank has a row makes no difference, equal rows stay together, and the label is not looked at.
         """
         held_out = is_held_out(self.columns, fraction, seed)
+        if self.rows is not None:
+            held_out = held_out[self.rows]
         if not held_out.any():
-            return self, self._chosen(held_out)
-        return self._chosen(~held_out), self._chosen(held_out)
+            return self, self.where(held_out)
+        return self.where(~held_out), self.where(held_out)
 
-    def _chosen(self, chosen: np.ndarray) -> Records:
+    def where(self, chosen: np.ndarray) -> Records:
+        """The rows of (n,) bool `chosen`; their features are not copied."""
         labels, weights = (_taken(values, chosen, self.storage) for values in (self.labels, self.weights))
-        return Records(self.columns, labels, weights, chosen, self.storage)
+        rows = chosen
+        if self.rows is not None:
+            rows = self.rows.copy()
+            rows[rows] = chosen
+        return Records(self.columns, labels, weights, rows, self.storage, self.attributes)
 
 
 def is_held_out(columns: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -189,14 +207,16 @@ def _mixed(state: np.ndarray, number: int) -> np.ndarray:
 
 
 def _encoded(frame: pd.DataFrame, schema: Schema, width: int) -> np.ndarray:
-    """(width + 2, k) float32: the encoded columns, labels and weights of a batch."""
-    block = np.empty((width + 2, len(frame)), dtype=np.float32)
+    """(width + 2 + a, k) float32: the encoded columns, labels, weights and a attributes of a batch."""
+    block = np.empty((width + 2 + len(schema.attributes), len(frame)), dtype=np.float32)
     filled = 0
     for feature in schema.features:
         names = len(feature.columns)
         block[filled : filled + names] = feature.encode(frame[feature.name]).T
         filled += names
     block[width], block[width + 1] = schema.labels(frame), schema.weights(frame)
+    for number, attribute in enumerate(schema.attributes, width + 2):
+        block[number] = attribute.encode(frame[attribute.name])[:, 0]
     return block
 
 

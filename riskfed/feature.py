@@ -1,0 +1,169 @@
+"""One column of a loan record: how its values become numbers, and by which groups figures are broken down."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Literal, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Level = str | int
+Encoding = Literal["numeric", "ordinal", "onehot"]
+
+UNKNOWN_LEVEL = -2
+"""Code of a value that is no level of the schema."""
+
+_PERIODS = {"year": "Y", "quarter": "Q", "month": "M"}
+_XGBOOST_SAFE = str.maketrans({"[": "(", "]": ")", "<": "under "})
+
+
+class Feature(BaseModel):
+    """One column of a loan record that the model may use.
+
+    Attributes:
+        name: the column's name.
+        encoding: see the module.
+        levels: values of an ordinal or one-hot column, in order.
+        minimum, maximum: agreed range of a numeric column; None where there is no bound.
+        nullable: whether a value may be missing.
+        description: for readers.
+        special_values: codes in a numeric column that are no amounts (-1: never); a scorecard gives each a bin of its own.
+        grid: rising inner edges of the public grid on which a scorecard's bins are searched; empty: made from the range
+            (`riskfed.scorecard.grid`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    encoding: Encoding = "numeric"
+    levels: tuple[Level, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    nullable: bool = True
+    description: str = ""
+    special_values: tuple[float, ...] = ()
+    grid: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.encoding != "numeric" and (self.special_values or self.grid):
+            raise ValueError(f"feature {self.name}: special_values and grid are for numeric features")
+        if list(self.grid) != sorted(set(self.grid)):
+            raise ValueError(f"feature {self.name}: grid must rise")
+        if (self.encoding == "numeric") == bool(self.levels):
+            raise ValueError(f"feature {self.name}: levels are needed for ordinal and onehot, and only there")
+        if len(set(self.levels)) != len(self.levels):
+            raise ValueError(f"feature {self.name}: a level is listed twice")
+        if self.minimum is not None and self.maximum is not None and not self.minimum <= self.maximum:
+            raise ValueError(f"feature {self.name}: minimum is above maximum")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the encoded columns; the characters [, ] and <, which XGBoost refuses in names, are replaced."""
+        names = [f"{self.name}={level}" for level in self.levels] if self.encoding == "onehot" else [self.name]
+        return tuple(name.translate(_XGBOOST_SAFE) for name in names)
+
+    def encode(self, values: pd.Series) -> np.ndarray:
+        """Encode one column.
+
+        Args:
+            values: (n,) column that meets the contract (see `riskfed.contract`).
+
+        Returns:
+            (n, len(self.columns)) float32; NaN where missing. A level outside of ``levels`` becomes NaN too, so check the
+            contract first.
+        """
+        if self.encoding == "numeric":
+            return pd.to_numeric(values).to_numpy(dtype=np.float32, na_value=np.nan).reshape(-1, 1)
+        # One row for each level, and a last one, which every negative code picks, for a missing value.
+        rows = np.arange(len(self.levels), dtype=np.float32)[:, None]
+        if self.encoding == "onehot":
+            rows = np.eye(len(self.levels), dtype=np.float32)
+        rows = np.concatenate([rows, np.full((1, rows.shape[1]), np.nan, dtype=np.float32)])
+        return np.asarray(np.take(rows, np.maximum(self.level_codes(values), -1), axis=0, mode="wrap"))
+
+    def level_codes(self, values: pd.Series) -> np.ndarray:
+        """Positions of a column's values in ``levels``.
+
+        Args:
+            values: (n,) column of an ordinal or one-hot feature; a categorical one is looked up category by category.
+
+        Returns:
+            (n,) integers: the position, -1 where the value is missing, `UNKNOWN_LEVEL` where it is no level.
+        """
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            positions = pd.Index(self.levels).get_indexer(pd.Index(values.cat.categories))
+            positions[positions < 0] = UNKNOWN_LEVEL
+            # The code -1 of a missing value picks the last entry.
+            return np.append(positions, -1)[values.cat.codes.to_numpy()]
+        codes = pd.Index(self.levels).get_indexer(pd.Index(values))
+        codes[(codes < 0) & values.notna().to_numpy()] = UNKNOWN_LEVEL
+        return codes
+
+
+class Attribute(Feature):
+    """A column by which figures are broken down, and that the model does not look at. The same column may be a feature besides.
+
+    Attributes:
+        role: "segment": figures by part of the portfolio. "protected": how groups of people are treated, against `reference`.
+            "cohort": when a loan was made, for vintages and for what is recent; one at most.
+        edges: rising inner edges of the bands of a numeric attribute.
+        reference: number of the band or level that others are compared with; for "protected".
+        recent: levels of a cohort that are recent; empty: none is.
+        period: the column holds dates, each of which falls into a level: "2024" for "year", "2024Q1" for "quarter", "2024-01" for "month".
+            None: its values are levels themselves.
+    """
+
+    role: Literal["segment", "protected", "cohort"] = "segment"
+    edges: tuple[float, ...] = ()
+    reference: int = Field(default=0, ge=0)
+    recent: tuple[Level, ...] = ()
+    period: Literal["year", "quarter", "month"] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.encoding == "onehot" or (self.encoding == "numeric") != bool(self.edges):
+            raise ValueError(f"attribute {self.name} needs levels (ordinal), or edges of its bands (numeric)")
+        if list(self.edges) != sorted(set(self.edges)):
+            raise ValueError(f"attribute {self.name}: edges must rise")
+        if self.period is not None and (not self.levels or not all(isinstance(level, str) for level in self.levels)):
+            raise ValueError(f"attribute {self.name}: periods need levels that are texts, such as 2024Q1")
+        if self.role == "protected" and self.reference >= len(self.groups):
+            raise ValueError(f"attribute {self.name}: reference {self.reference} is no band or level")
+        if unknown := [level for level in self.recent if level not in self.levels]:
+            raise ValueError(f"attribute {self.name}: recent names {len(unknown)} levels that it does not have")
+        return self
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of its levels, or of its bands, in order."""
+        if self.levels:
+            return tuple(str(level) for level in self.levels)
+        inner = [f"{low:g} to under {high:g}" for low, high in itertools.pairwise(self.edges)]
+        return (f"under {self.edges[0]:g}", *inner, f"{self.edges[-1]:g} and over")
+
+    def level_codes(self, values: pd.Series) -> np.ndarray:
+        """As `Feature.level_codes`; of dates (datetimes, or texts in ISO 8601), the positions of their periods."""
+        if self.period is None:
+            return super().level_codes(values)
+        dates = pd.to_datetime(values, errors="coerce", format=None if is_date(values) else "ISO8601")
+        names = dates.dt.to_period(_PERIODS[self.period]).astype(str)
+        codes = pd.Index(self.levels).get_indexer(pd.Index(names))
+        codes[codes < 0] = UNKNOWN_LEVEL
+        codes[values.isna().to_numpy()] = -1
+        return codes
+
+    def codes(self, values: np.ndarray) -> np.ndarray:
+        """(n,) int16 group of each of (n,) float32 encoded values, -1 where missing."""
+        if self.levels:
+            return np.where(np.isnan(values), -1, np.nan_to_num(values)).astype(np.int16)
+        bands = np.searchsorted(np.array(self.edges, dtype=np.float32), values, side="right")
+        return np.where(np.isnan(values), -1, bands).astype(np.int16)
+
+
+def is_date(values: pd.Series) -> bool:
+    """Whether a column holds dates by its type."""
+    return bool(pd.api.types.is_datetime64_any_dtype(values))
