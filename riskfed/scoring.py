@@ -1,0 +1,124 @@
+"""Any released model, ready to score: XGBoost's trees and scorecards alike. No xgboost and no training code is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from riskfed.errors import RegistryError, RiskfedError
+from riskfed.evaluation.reasons import grouped
+from riskfed.schema import Schema
+from riskfed.scorecard.card import FORMAT, Scorecard
+from riskfed.scorecard.points import ScoreScale
+from riskfed.trees.booster_json import parse_booster
+from riskfed.trees.contributions import Contributions
+from riskfed.trees.logit import sigmoid
+from riskfed.trees.predictor import Predictor
+
+
+class ScoringModel(Protocol):
+    """A model that scores encoded records."""
+
+    def margins(self, matrix: np.ndarray) -> np.ndarray:
+        """(n,) log-odds of default of (n, len(schema.columns)) float32 encoded records, NaN where missing."""
+        ...
+
+    def pd(self, matrix: np.ndarray) -> np.ndarray:
+        """(n,) probability of default, float32 for trees as XGBoost gives it, float64 for a scorecard."""
+        ...
+
+    def reason_contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """(n, len(schema.features)) float64 share of each feature in the log-odds, against the average loan; above 0 is adverse."""
+        ...
+
+
+class TreeModel:
+    """Gradient-boosted trees."""
+
+    def __init__(self, predictor: Predictor, contributions: Contributions, schema: Schema) -> None:
+        self._predictor = predictor
+        self._contributions = contributions
+        self._schema = schema
+
+    def margins(self, matrix: np.ndarray) -> np.ndarray:
+        """(n,) float32; see `ScoringModel`."""
+        return self._predictor.margins(matrix)
+
+    def pd(self, matrix: np.ndarray) -> np.ndarray:
+        """(n,) float32; see `ScoringModel`."""
+        return sigmoid(self._predictor.margins(matrix))
+
+    def reason_contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """Exact TreeSHAP values; see `ScoringModel`."""
+        return grouped(self._contributions.of(matrix)[:, :-1], self._schema)
+
+
+class ScorecardModel:
+    """A scorecard."""
+
+    def __init__(self, card: Scorecard, schema: Schema) -> None:
+        self.card = card
+        names = [feature.name for feature in schema.features]
+        self._places = [names.index(variable.feature) for variable in card.variables]
+        self._n_features = len(names)
+        self._means = np.array([variable.coefficient * variable.mean_woe for variable in card.variables])
+
+    def margins(self, matrix: np.ndarray) -> np.ndarray:
+        """(n,) float64; see `ScoringModel`."""
+        return self.card.margins(matrix)
+
+    def pd(self, matrix: np.ndarray) -> np.ndarray:
+        """(n,) float64; see `ScoringModel`."""
+        return self.card.pd(matrix)
+
+    def reason_contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """Coefficient times the distance of the WoE from its mean; see `ScoringModel`."""
+        encoded = np.asarray(matrix, dtype=np.float32)
+        shares = np.zeros((len(encoded), self._n_features))
+        shares[:, self._places] = self.card.contributions(lambda position: encoded[:, position]) - self._means
+        return shares
+
+
+def is_scorecard(data: bytes) -> bool:
+    """Whether a model's JSON is a scorecard's."""
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(fields, dict) and fields.get("format") == FORMAT
+
+
+def read_model(data: bytes, schema: Schema) -> ScoringModel:
+    """Read a model's JSON.
+
+    Raises:
+        RegistryError: it is no model, or one of another schema.
+    """
+    if is_scorecard(data):
+        card = Scorecard.from_bytes(data)
+        _check_columns(card.columns, schema)
+        if unknown := {variable.feature for variable in card.variables} - {feature.name for feature in schema.features}:
+            raise RegistryError(f"the scorecard has {len(unknown)} variables that its schema does not have")
+        return ScorecardModel(card, schema)
+    try:
+        trees, base_score, columns = parse_booster(data)
+    except RiskfedError as error:
+        raise RegistryError(f"{error}; register it again") from None
+    _check_columns(columns, schema)
+    return TreeModel(Predictor(trees, base_score), Contributions(trees, base_score, len(schema.columns)), schema)
+
+
+def scale_of(data: bytes) -> ScoreScale | None:
+    """The scale that a model brings with it; None for trees, which have none of their own."""
+    return Scorecard.from_bytes(data).scale if is_scorecard(data) else None
+
+
+def _check_columns(columns: Sequence[str], schema: Schema) -> None:
+    if tuple(columns) != schema.columns:
+        raise RegistryError(
+            f"the model's columns are not the {len(schema.columns)} of its schema, in order; register the model with the schema that it "
+            "was trained on"
+        )
