@@ -48,7 +48,7 @@ class Admission:
             ConfigurationError: the bank's approvals cannot be read or written.
         """
         self._policy.check(plan, records, target, bank=self._bank)
-        self._policy.check_allowance(plan, self._log.history)
+        self._policy.check_allowance(plan, self._log.history, len(records.columns))
         digest = plan_digest(plan)
         if self._policy.approval == "automatic" or self._log.history.was_approved(plan.run, digest):
             return None

@@ -11,7 +11,7 @@ from bank_nodes.log import read_log
 _OF_THE_CHAIN: Final = {"sequence", "time", "event", "previous", "hash", "run", "digest"}
 """Not shown: they stand elsewhere in the line; a digest's first digits are its plan."""
 _HEX_SHOWN: Final = 12
-_LONG_HEX: Final = {"sha256", "schema", "plan", "booster_sha256"}
+_LONG_HEX: Final = {"sha256", "schema", "plan", "model_sha256"}
 
 
 class Row(NamedTuple):

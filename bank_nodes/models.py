@@ -2,8 +2,8 @@
 
     models/
       current               name of the run whose model is in use
-      <run>/booster.json    XGBoost's JSON
-      <run>/release.json    schema and its fingerprint, pooled metrics, sha256 of the booster
+      <run>/model.json      its JSON
+      <run>/release.json    schema and its fingerprint, pooled metrics, sha256 of the model
 
 A model appears as a whole or not at all: it is written beside its place and then renamed.
 """
@@ -20,10 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from riskfed.errors import ConfigurationError, PlanError, RiskfedError
+from riskfed.errors import ConfigurationError, PlanError, RegistryError, RiskfedError
+from riskfed.evaluation.record import Evaluation
 from riskfed.plan import Plan
 from riskfed.protocols.release import ModelRelease
 from riskfed.schema import Schema
+from riskfed.scorecard.points import ScoreScale
+from riskfed.scoring import ScoringModel, read_model, scale_of
 
 _POINTER = "current"
 _RUN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
@@ -35,15 +38,33 @@ class StoredModel:
 
     Attributes:
         run: the run that made it.
-        booster: XGBoost's JSON.
-        sha256: of `booster`, hexadecimal.
+        model: its JSON.
+        sha256: of `model`, hexadecimal.
         schema: how applicants are encoded for it.
+        evaluation: how good it was; None where nothing was measured.
     """
 
     run: str
-    booster: bytes = field(repr=False)
+    model: bytes = field(repr=False)
     sha256: str
     schema: Schema = field(repr=False)
+    evaluation: Evaluation | None = field(default=None, repr=False)
+
+    @property
+    def scale(self) -> ScoreScale:
+        """The model's own scale, or the usual one."""
+        return scale_of(self.model) or ScoreScale()
+
+    def scoring(self) -> ScoringModel:
+        """The model, ready to score.
+
+        Raises:
+            RegistryError: it does not suit its schema.
+        """
+        try:
+            return read_model(self.model, self.schema)
+        except RegistryError as error:
+            raise RegistryError(f"the model of run {self.run}: {error}; restore it from a backup") from None
 
 
 def check_run_name(run: str) -> None:
@@ -71,7 +92,7 @@ def store_release(folder: Path, plan: Plan, release: ModelRelease) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder))
-        _write(draft / "booster.json", release.booster)
+        _write(draft / "model.json", release.model)
         _write(draft / "release.json", json.dumps(_facts(plan, release), indent=1, sort_keys=True).encode())
         if home.exists():
             # A vault that was killed between storing and logging; the run was done again as another attempt.
@@ -101,7 +122,7 @@ def load_model(folder: Path, run: str | None = None) -> StoredModel:
     try:
         name = run or (folder / _POINTER).read_text().strip()
         check_run_name(name)
-        booster = (folder / name / "booster.json").read_bytes()
+        model = (folder / name / "model.json").read_bytes()
         facts: dict[str, Any] = json.loads((folder / name / "release.json").read_bytes())
     except OSError as error:
         wanted = "current model" if run is None else f"model of run {run}"
@@ -112,17 +133,51 @@ def load_model(folder: Path, run: str | None = None) -> StoredModel:
         raise ConfigurationError(
             f"release.json of the model in {folder} is damaged; restore it from a backup"
         ) from None
-    sha256 = hashlib.sha256(booster).hexdigest()
+    sha256 = hashlib.sha256(model).hexdigest()
     try:
         schema = Schema(**facts["schema"])
-        intact = (sha256, schema.fingerprint) == (facts["booster_sha256"], facts["schema_fingerprint"])
-    except (RiskfedError, KeyError, TypeError):
+        told = facts["evaluation"]
+        evaluation = None if told is None else Evaluation.model_validate(told)
+        intact = (sha256, schema.fingerprint) == (facts["model_sha256"], facts["schema_fingerprint"])
+    except (RiskfedError, KeyError, TypeError, ValueError):
         intact = False
     if not intact:
         raise ConfigurationError(
             f"the files of model {name} in {folder} do not belong together; restore them from a backup"
         )
-    return StoredModel(name, booster, sha256, schema)
+    return StoredModel(name, model, sha256, schema, evaluation)
+
+
+def find_model(folder: Path, sha256: str) -> StoredModel:
+    """Read the model with this sha256 (hexadecimal).
+
+    Raises:
+        ConfigurationError: this bank has none, or its files are damaged.
+    """
+    for facts in sorted(folder.glob("*/release.json")):
+        if sha256.encode() in facts.read_bytes():
+            stored = load_model(folder, facts.parent.name)
+            if stored.sha256 == sha256:
+                return stored
+    raise ConfigurationError(
+        f"no model {sha256[:12]} in {folder}; only a model that this bank helped to make can be measured"
+    )
+
+
+def known_model(folder: Path, plan: Plan, bank: str) -> StoredModel | None:
+    """This bank's copy of the model that the plan's job names; None where it names none.
+
+    Raises:
+        PlanError: this bank does not have it.
+    """
+    sha256 = plan.job.needs_model
+    try:
+        return None if sha256 is None else find_model(folder, sha256)
+    except ConfigurationError:
+        raise PlanError(
+            f"bank {bank} has no sound copy of model {str(sha256)[:12]}, which the job names; a bank measures only models that it helped "
+            "to train; the operator must name another model"
+        ) from None
 
 
 def _facts(plan: Plan, release: ModelRelease) -> dict[str, Any]:
@@ -136,8 +191,9 @@ def _facts(plan: Plan, release: ModelRelease) -> dict[str, Any]:
         "schema": release.schema.model_dump(mode="json"),
         "schema_fingerprint": release.schema.fingerprint,
         "metrics": dict(release.metrics),
+        "evaluation": None if release.evaluation is None else release.evaluation.model_dump(mode="json"),
         "fixed_point_bits": release.fixed_point_bits,
-        "booster_sha256": hashlib.sha256(release.booster).hexdigest(),
+        "model_sha256": hashlib.sha256(release.model).hexdigest(),
     }
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from riskfed.jobs import HorizontalXgboost, ReleaseForm
+from riskfed.jobs import HorizontalScorecard, HorizontalXgboost, Job, ModelMonitoring, ReleaseForm
 from riskfed.plan import Plan
 from riskfed.protocols.rounds import most_rounds
 
 _RELEASES: Final[dict[ReleaseForm, str]] = {
-    "full": "the whole model, with exact pooled statistics (cover, gain, weight) at each of its nodes",
-    "reduced": "the model without gains and inner weights, with rounded covers; it predicts the same",
+    "full": "the whole model, with exact pooled statistics: cover, gain and weight at each node of a tree, goods and bads in each bin "
+    "of a scorecard",
+    "reduced": "the model without these statistics, or with rounded ones; it predicts the same",
     "withheld": "no model: its sha256; only the banks have the model",
 }
 
@@ -24,16 +25,31 @@ def describe_plan(plan: Plan) -> list[tuple[str, str]]:
     job = plan.job
     parameters = job.model_dump(mode="json", exclude={"kind"})
     return [
-        ("job", f"{job.kind}: grow up to {job.n_estimators} trees of depth {job.max_depth} on the loans of all banks"),
+        ("job", f"{job.kind}: {_work(job)}"),
         ("with", ", ".join(_quoted(bank) for bank in plan.roster)),
         ("asks", f"at most {most_rounds(job):,} protected sums over this bank's loans, in one attempt"),
         ("protection", _protection(plan)),
-        ("bin edges", _bin_edges(job)),
-        ("operator gets", _RELEASES[job.release]),
+        *([("bin edges", _bin_edges(job))] if isinstance(job, HorizontalXgboost) else []),
+        ("operator gets", "figures, no model" if isinstance(job, ModelMonitoring) else _RELEASES[job.release]),
         ("operator sees", _figures(job)),
         ("schema", plan.schema_fingerprint[:16]),
         ("parameters", ", ".join(f"{name} {json.dumps(value)}" for name, value in parameters.items())),
     ]
+
+
+def _work(job: Job) -> str:
+    match job:
+        case HorizontalXgboost():
+            return f"grow up to {job.n_estimators} trees of depth {job.max_depth} on the loans of all banks"
+        case HorizontalScorecard():
+            return f"bin features and fit a logistic regression (selection: {job.selection}) on the loans of all banks"
+        case ModelMonitoring():
+            when = (
+                f"of cohorts {', '.join(_quoted(str(c)) for c in job.cohorts)}" if job.cohorts else "that they hold now"
+            )
+            return f"measure model {job.model_sha256[:12]} on the loans of all banks {when}"
+        case _:
+            return "unknown to this release"
 
 
 def _protection(plan: Plan) -> str:
@@ -48,13 +64,13 @@ def _bin_edges(job: HorizontalXgboost) -> str:
     return "eight significant binary digits, no loan's exact value"
 
 
-def _figures(job: HorizontalXgboost) -> str:
+def _figures(job: Job) -> str:
+    counts = f"counts by score, bin and group of at least {job.least_cell} loans"
+    if isinstance(job, ModelMonitoring):
+        return f"pooled figures, and {counts}"
     if job.validation_fraction == 0:
-        return "how many trees are grown; nothing is held out, so nothing is measured"
-    return (
-        f"pooled figures on the {job.validation_fraction:.0%} of loans held out, after each tree and at the end, and counts by "
-        f"score of at least {job.least_cell} loans"
-    )
+        return "how far the job is; nothing is held out, so nothing is measured"
+    return f"pooled figures on the {job.validation_fraction:.0%} of loans held out, with each step and at the end, and {counts}"
 
 
 def _quoted(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from riskfed.errors import PolicyError
-from riskfed.jobs import ReleaseForm
+from riskfed.jobs import KINDS, HorizontalXgboost, ModelMonitoring, ReleaseForm
 from riskfed.plan import MINIMUM_BANKS, Plan
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ class Policy(BaseModel):
 
     Attributes:
         approval: "automatic": what the other rules allow may run; "manual": somebody at the bank must approve each plan as well.
-        jobs: kinds of job that may run.
+        jobs: kinds of job that may run; by default all that the installed release knows.
         banks: the only banks that this one computes with; empty: any whose key it has pinned.
         required_banks: banks without which this one does not compute.
         min_banks: fewest banks of a run, this one included; at least 3, since of two each learns the other's sums.
         min_rows: fewest records that this bank takes part with.
         min_defaults: fewest defaults among them; at least 1.
         min_cell: fewest rows behind any count or figure that the server gets (a job's ``least_cell``).
-        min_child_weight: least ``min_child_weight`` of a job: no leaf has a smaller sum of hessians, hence fewer than four times as
-            many rows of weight 1.
+        min_child_weight: least ``min_child_weight`` of a job that grows trees: no leaf has a smaller sum of hessians, hence fewer than
+            four times as many rows of weight 1.
         releases: forms in which a finished model may leave the banks (a job's ``release``).
         protections: accepted protections of sums.
         min_key_bits: smallest Paillier modulus; at least 2048.
@@ -50,7 +50,7 @@ class Policy(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     approval: Literal["automatic", "manual"] = "automatic"
-    jobs: tuple[str, ...] = ("horizontal_xgboost",)
+    jobs: tuple[str, ...] = tuple(KINDS)
     banks: tuple[str, ...] = ()
     required_banks: tuple[str, ...] = ()
     min_banks: int = Field(default=MINIMUM_BANKS, ge=MINIMUM_BANKS)
@@ -107,8 +107,13 @@ class Policy(BaseModel):
                 "min_defaults", f"{got} with a positive label in column {target}", f"at least {self.min_defaults}"
             )
 
-    def check_allowance(self, plan: Plan, history: History) -> None:
+    def check_allowance(self, plan: Plan, history: History, n_columns: int | None = None) -> None:
         """Refuse a run for which the day's allowance may not suffice. A run that was begun may go on while anything is left.
+
+        Args:
+            plan: what is asked.
+            history: of this bank's log.
+            n_columns: of the encoded records, at least as many as the schema has features; None if not known.
 
         Raises:
             PolicyError: as `check`.
@@ -123,7 +128,7 @@ class Policy(BaseModel):
         # Here and not above: it loads compiled code, which a command line does without.
         from riskfed.protocols.rounds import most_rounds
 
-        most, used = most_rounds(plan.job), history.rounds_today()
+        most, used = most_rounds(plan.job, n_columns), history.rounds_today()
         if used + most > self.max_rounds_per_day:
             got = f"a job of up to {most} rounds after {used} in 24 hours"
             raise _refusal("max_rounds_per_day", got, f"at most {self.max_rounds_per_day} rounds in all")
@@ -157,16 +162,20 @@ class Policy(BaseModel):
         job = plan.job
         if job.kind not in self.jobs:
             raise _refusal("jobs", job.kind, f"one of {', '.join(self.jobs)}")
+        if job.least_cell < self.min_cell:
+            raise _refusal("min_cell", f"least_cell {job.least_cell}", f"at least {self.min_cell} rows")
+        if isinstance(job, HorizontalXgboost):
+            self._check_trees(job)
+        if not isinstance(job, ModelMonitoring) and job.release not in self.releases:
+            raise _refusal("releases", f"release {job.release}", f"one of {', '.join(self.releases)}")
+
+    def _check_trees(self, job: HorizontalXgboost) -> None:
         if job.n_estimators > self.max_trees:
             raise _refusal("max_trees", f"{job.n_estimators} trees", f"at most {self.max_trees}")
         if job.cut_rounds == 8 and not self.exact_cuts:
             raise _refusal("exact_cuts", "cut_rounds 8, which discloses exact values", "cut_rounds 4")
-        if job.least_cell < self.min_cell:
-            raise _refusal("min_cell", f"least_cell {job.least_cell}", f"at least {self.min_cell} rows")
         if job.min_child_weight < self.min_child_weight:
             raise _refusal("min_child_weight", f"{job.min_child_weight:g}", f"at least {self.min_child_weight:g}")
-        if job.release not in self.releases:
-            raise _refusal("releases", f"release {job.release}", f"one of {', '.join(self.releases)}")
 
 
 def _refusal(rule: str, got: Any, wanted: str) -> PolicyError:

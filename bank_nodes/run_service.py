@@ -29,14 +29,14 @@ from bank_nodes.admission import Admission, asked_in
 from bank_nodes.checkpoints import Checkpoints
 from bank_nodes.holdings import Holdings
 from bank_nodes.log import VaultLog
-from bank_nodes.models import check_run_name, store_release
+from bank_nodes.models import check_run_name, known_model, store_release
 from bank_nodes.policy import Policy
-from bank_nodes.programs import program_for
 from riskfed.errors import ConfigurationError, ContractError, PlanError, RemoteProtocolError, RiskfedError, SchemaError
 from riskfed.plan import Plan
 from riskfed.protocols.frames import Frame, Kind, decode_batch, encode_batch
 from riskfed.protocols.opening import Seat
 from riskfed.protocols.party import Party
+from riskfed.protocols.programs import program_for
 from riskfed.protocols.release import ModelRelease
 from riskfed.secure.keys import Identity
 
@@ -162,7 +162,8 @@ class RunService:
         approval = self._admission.check(label, plan, holdings.records, holdings.schema.target)
         self._make_room(plan)
         journal = self._checkpoints.take_up(plan)
-        program = program_for(plan, holdings.records, holdings.schema, journal, self._threads)
+        known, data = known_model(self._models, plan, self.bank), (holdings.records, holdings.schema)
+        program = program_for(plan.job, *data, known=known, journal=journal, threads=self._threads)
         # On the disk before anything leaves: this run and attempt is never served again, not even after a crash.
         self._admission.use(label, approval)
         self._log.record("opened", durable=True, run=label, **asked_in(plan))
@@ -228,18 +229,24 @@ class RunService:
     def _finish(self, run: _OpenRun) -> None:
         plan = run.party.seat.plan
         release: ModelRelease = run.party.outcome.full
-        try:
-            home = store_release(self._models, plan, release)
-        except ConfigurationError as error:
-            diary.error("the model could not be stored", run=run.label, reason=str(error))
-            raise RiskfedError(
-                f"bank {self.bank} could not store the model; the bank must see its vault's log"
-            ) from None
-        facts = {"booster_sha256": release.model_sha256, "released": plan.job.release}
+        home = self._store(plan, release)
+        facts = {"model_sha256": release.model_sha256, "released": plan.job.release}
         self._log.record("finished", durable=True, run=run.label, **facts)
         self._checkpoints.forget(plan)
         diary.info("run finished", run=run.label, model=str(home))
         self._run = None
+
+    def _store(self, plan: Plan, release: ModelRelease) -> Path | None:
+        """Keep the model; a job that only measures leaves none."""
+        if not release.model:
+            return None
+        try:
+            return store_release(self._models, plan, release)
+        except ConfigurationError as error:
+            diary.error("the model could not be stored", run=plan.run, reason=str(error))
+            raise RiskfedError(
+                f"bank {self.bank} could not store the model; the bank must see its vault's log"
+            ) from None
 
     def _not_open(self, label: str) -> bytes:
         """A run that an earlier process of this vault has opened was lost with it: another attempt may go on."""

@@ -8,22 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bank_nodes.config import NodeConfig
 from bank_nodes.connectors import file_kind, read_batches
-from bank_nodes.models import StoredModel, load_model
+from bank_nodes.models import load_model
 from bank_nodes.settings import DataConfig
 from riskfed.contract import Findings
-from riskfed.errors import ConfigurationError, RegistryError
+from riskfed.errors import ConfigurationError
 from riskfed.schema import Schema
 from riskfed.scorecard.points import ScoreScale
-from riskfed.trees.booster_json import parse_booster
-from riskfed.trees.logit import sigmoid
-from riskfed.trees.predictor import Predictor
+from riskfed.scoring import ScoringModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +46,11 @@ def score_file(
     Args:
         config: the bank's node file; gives the models' folder and the delimiter of CSV files.
         input: CSV or Parquet, by its suffix, with the columns of the model's schema; target and weight are not looked at.
-        output: CSV or Parquet, by its suffix: one line for each of `input`, in its order, with ``pd`` (float32, as XGBoost would
-            give it), ``points`` (integer), and the id where there is one. Replaced as a whole, or not at all.
+        output: CSV or Parquet, by its suffix: one line for each of `input`, in its order, with ``pd`` (of trees float32, as XGBoost
+            gives it), ``points`` (integer), and the id where there is one. Replaced as a whole, or not at all.
         model: the run whose model is used; None for the current one.
         id_column: copied to the output if `input` has it.
-        scale: None for 600 points at 50:1, 20 to double the odds.
+        scale: None for the scorecard's own; for trees, 600 points at 50:1 and 20 to double the odds.
 
     Raises:
         ConfigurationError: a file is absent, or its kind unknown; no such model.
@@ -61,33 +58,25 @@ def score_file(
         RegistryError: the stored model is damaged.
     """
     stored = load_model(config.vault.models, model)
-    predictor = _predictor(stored)
+    scoring = stored.scoring()
+    points = scale or stored.scale
     source = DataConfig(path=input, delimiter=config.data.delimiter)
     target = DataConfig(path=output, delimiter=config.data.delimiter)
     findings, rows = Findings(stored.schema, labelled=False), 0
     with _scores_file(output, target) as scores:
         for batch in read_batches(source, stored.schema, labelled=False, also=[id_column]):
             if findings.look_at(batch):
-                scores.write(_scores(batch.frame, predictor, stored.schema, id_column, scale or ScoreScale()))
+                scores.write(_scores(batch.frame, scoring, stored.schema, id_column, points))
                 rows += len(batch.frame)
         findings.check()
     return Scored(rows, stored.run, output)
 
 
-def _predictor(stored: StoredModel) -> Predictor:
-    parsed = parse_booster(stored.booster)
-    if tuple(parsed.feature_names) != stored.schema.columns:
-        raise RegistryError(
-            f"the columns of model {stored.run} are not those of its schema; restore the model from a backup"
-        )
-    return Predictor(parsed.trees, parsed.base_score)
-
-
 def _scores(
-    frame: pd.DataFrame, predictor: Predictor, schema: Schema, id_column: str, scale: ScoreScale
+    frame: pd.DataFrame, model: ScoringModel, schema: Schema, id_column: str, scale: ScoreScale
 ) -> pd.DataFrame:
-    margins = predictor.margins(schema.encode(frame)).astype(np.float32)
-    scores = pd.DataFrame({"pd": sigmoid(margins), "points": scale.points_of_log_odds(margins)})
+    encoded = schema.encode(frame)
+    scores = pd.DataFrame({"pd": model.pd(encoded), "points": scale.points_of_log_odds(model.margins(encoded))})
     if id_column in frame.columns:
         scores.insert(0, id_column, frame[id_column].array)
     return scores

@@ -13,20 +13,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from riskfed.jobs import HorizontalXgboost
-    from riskfed.schema import Feature, Schema
+    from riskfed.jobs import HorizontalScorecard, HorizontalXgboost, ModelMonitoring
+    from riskfed.schema import Attribute, Feature, Schema
     from riskfed.simulation import Result, pooled_reference, simulate
 
 _HOMES = {
+    "Attribute": "riskfed.schema",
     "Feature": "riskfed.schema",
+    "HorizontalScorecard": "riskfed.jobs",
     "HorizontalXgboost": "riskfed.jobs",
+    "ModelMonitoring": "riskfed.jobs",
     "Result": "riskfed.simulation",
     "Schema": "riskfed.schema",
     "pooled_reference": "riskfed.simulation",
     "simulate": "riskfed.simulation",
 }
 
-__all__ = ["Feature", "HorizontalXgboost", "Result", "Schema", "pooled_reference", "simulate"]
+__all__ = [
+    "Attribute",
+    "Feature",
+    "HorizontalScorecard",
+    "HorizontalXgboost",
+    "ModelMonitoring",
+    "Result",
+    "Schema",
+    "pooled_reference",
+    "simulate",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,26 +8,28 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from riskfed.errors import SchemaError
-from riskfed.jobs import HorizontalXgboost
+from riskfed.errors import ConfigurationError, PlanError, SchemaError
+from riskfed.evaluation.record import Evaluation
+from riskfed.jobs import HorizontalXgboost, Job
 from riskfed.plan import Plan
 from riskfed.protocols import events
 from riskfed.protocols.books import Books
-from riskfed.protocols.horizontal_xgboost import Trained, train
 from riskfed.protocols.local import LocalSwitchboard
 from riskfed.protocols.opening import Seat
 from riskfed.protocols.party import Party
 from riskfed.protocols.program import Program, run_alone
+from riskfed.protocols.programs import program_for
 from riskfed.protocols.records import Records
 from riskfed.protocols.release import ModelRelease
 from riskfed.protocols.shared_cuts import shared_cuts
 from riskfed.protocols.switchboard import Switchboard
 from riskfed.schema import Schema
+from riskfed.scorecard.card import Scorecard
 from riskfed.secure.keys import Identity
 from riskfed.trees.cuts import Cuts
 
@@ -91,13 +93,13 @@ class Transcript:
             yield Message(round_, bank, direction, self._file.read(length))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Result:
     """What a simulated run gave.
 
     Attributes:
-        booster: the model as the banks keep it, an ordinary `xgboost.Booster`; whole, whatever form was released.
-        cuts: the shared cuts, for `pooled_reference`.
+        full: the result as the banks keep it: the whole model, whatever form was released.
+        shared_cuts: the cuts of an XGBoost model; None for other jobs.
         metrics: pooled figures on the held-out rows; empty where nothing was held out.
         history: pooled figures after each tree.
         traffic: bytes per bank and direction, and rounds.
@@ -106,8 +108,8 @@ class Result:
         release: the result as it left the banks.
     """
 
-    booster: xgboost.Booster
-    cuts: Cuts
+    full: ModelRelease = field(repr=False)
+    shared_cuts: Cuts | None = field(repr=False)
     metrics: Mapping[str, float]
     history: list[Mapping[str, float]]
     traffic: Traffic
@@ -115,32 +117,76 @@ class Result:
     transcript: Transcript = field(repr=False)
     release: ModelRelease = field(repr=False)
 
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """How good the model is on the held-out rows, or on the recent ones of a monitoring job."""
+        return self.release.evaluation
+
+    @cached_property
+    def booster(self) -> xgboost.Booster:
+        """The model as an ordinary `xgboost.Booster`.
+
+        Raises:
+            ConfigurationError: the job made none.
+        """
+        if self.full.kind != "horizontal_xgboost":
+            raise ConfigurationError(f"a {self.full.kind} job makes no Booster")
+        return _load(self.full.model)
+
+    @cached_property
+    def scorecard(self) -> Scorecard:
+        """The model as a scorecard.
+
+        Raises:
+            ConfigurationError: the job made none.
+        """
+        if self.full.kind != "horizontal_scorecard":
+            raise ConfigurationError(f"a {self.full.kind} job makes no scorecard")
+        return Scorecard.from_bytes(self.full.model)
+
+    @property
+    def cuts(self) -> Cuts:
+        """The shared cuts, for `pooled_reference`.
+
+        Raises:
+            ConfigurationError: the job has none.
+        """
+        if self.shared_cuts is None:
+            raise ConfigurationError(f"a {self.full.kind} job has no cuts")
+        return self.shared_cuts
+
 
 def simulate(
     banks: Mapping[str, pd.DataFrame],
     schema: Schema,
-    job: HorizontalXgboost,
+    job: Job,
     protection: str = "masking",
     seed: int | None = None,
     *,
     key_bits: int = 2048,
+    model: ModelRelease | None = None,
 ) -> Result:
-    """Train over several banks in one process, with the protocols, protection and frames of a real run.
+    """Run a job over several banks in one process, with the protocols, protection and frames of a real run.
 
     Args:
         banks: name -> loan records, for at least three banks. They must meet `schema`; no bank's policy is applied.
         schema: the consortium's schema.
-        job: what to train.
+        job: what to compute.
         protection: "masking" or "paillier".
         seed: shuffles the order in which banks are served; None keeps them sorted. The model does not depend on it, and the
             randomness of the protection always comes from the operating system.
         key_bits: size of the Paillier modulus, 2048 at least.
+        model: the full release (`Result.full`) of the model that the job names, as its champion or to be monitored.
 
     Raises:
-        PlanError: fewer than three banks, or an unknown protection.
+        PlanError: fewer than three banks, an unknown protection, or not the model that the job names.
         ContractError: a bank's records do not meet the schema.
         JobError: the pooled records do not suit the job.
     """
+    if job.needs_model != (None if model is None else model.model_sha256):
+        raise PlanError(
+            "model is to be the full release of the very model that the job names by its sha256; give both or none"
+        )
     names = sorted(banks)
     plan = Plan(
         run=f"simulation-{secrets.token_hex(8)}",
@@ -151,7 +197,8 @@ def simulate(
         key_bits=key_bits,
     )
     records = {name: Records.from_frame(banks[name], schema) for name in names}
-    parties = _parties(plan, {name: partial(train, records[name], schema, job) for name in names})
+    programs = {name: program_for(job, records[name], schema, known=model) for name in names}
+    parties = _parties(plan, programs)
     order = list(names)
     if seed is not None:
         random.Random(seed).shuffle(order)  # noqa: S311  order only
@@ -161,11 +208,11 @@ def simulate(
     return _result(parties[names[0]].outcome, ledger, transcript)
 
 
-def _result(outcome: Trained, ledger: _Ledger, transcript: Transcript) -> Result:
+def _result(outcome: Any, ledger: _Ledger, transcript: Transcript) -> Result:
     """What one bank was left with, any of them, and what was seen of the run."""
     return Result(
-        booster=_load(outcome.full.booster),
-        cuts=outcome.cuts,
+        full=outcome.full,
+        shared_cuts=getattr(outcome, "cuts", None),
         metrics=outcome.release.metrics,
         history=list(outcome.release.history),
         traffic=ledger.traffic(),
@@ -175,7 +222,7 @@ def _result(outcome: Trained, ledger: _Ledger, transcript: Transcript) -> Result
     )
 
 
-def _parties(plan: Plan, programs: Mapping[str, Callable[[], Program[Trained]]]) -> dict[str, Party]:
+def _parties(plan: Plan, programs: Mapping[str, Callable[[], Program[Any]]]) -> dict[str, Party]:
     """A party for each bank, with signing keys made for this run."""
     identities = {name: Identity.generate() for name in plan.roster}
     pinned = {name: identity.public for name, identity in identities.items()}

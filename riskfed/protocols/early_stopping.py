@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from riskfed.jobs import HorizontalXgboost
-from riskfed.protocols.evaluation import losses, score_cells
+from riskfed.protocols.measuring.score_cells import losses, score_cells
 from riskfed.protocols.program import Program
 from riskfed.trees.logit import margin_of, sigmoid
 from riskfed.trees.tree import Tree

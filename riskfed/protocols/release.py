@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from riskfed.errors import RemoteProtocolError, SchemaError
-from riskfed.jobs import ReleaseForm
+from riskfed.evaluation.record import Evaluation
+from riskfed.jobs import KINDS, ReleaseForm
 from riskfed.schema import Schema
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -24,18 +25,20 @@ class ModelRelease:
     """A finished model.
 
     Attributes:
-        booster: XGBoost's JSON; empty where `form` is "withheld".
+        model: XGBoost's JSON or a `riskfed.scorecard.card.Scorecard`'s; empty where `form` is "withheld".
         schema: how applicants are encoded for it.
         metrics: pooled figures on the held-out rows (``auc``, ``ks``, ``logloss``, ``brier``, ``rows``, ``defaults``); empty where
             nothing was held out.
         history: pooled figures after each tree.
         score_cells: (upper edge of the PD, goods, bads) of held-out rows by rising PD, in cells of a minimum count; for pictures.
         fixed_point_bits: fractional bits of the gradient sums.
-        form: what of the model `booster` is.
-        model_sha256: sha256 (hex) of the full model's JSON, which each bank keeps. Where `form` is "full", that of `booster`.
+        form: what of the model `model` is.
+        model_sha256: sha256 (hex) of the full model's JSON, which each bank keeps. Where `form` is "full", that of `model`.
+        kind: of the job that made it.
+        evaluation: how good the model is; None where nothing was held out, or only goods or only defaults.
     """
 
-    booster: bytes = field(repr=False)
+    model: bytes = field(repr=False)
     schema: Schema
     metrics: Mapping[str, float]
     history: Sequence[Mapping[str, float]]
@@ -43,23 +46,25 @@ class ModelRelease:
     fixed_point_bits: int
     form: ReleaseForm = "full"
     model_sha256: str = ""
+    kind: str = "horizontal_xgboost"
+    evaluation: Evaluation | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.form == "full" and self.model_sha256 == "":
-            object.__setattr__(self, "model_sha256", hashlib.sha256(self.booster).hexdigest())
+            object.__setattr__(self, "model_sha256", hashlib.sha256(self.model).hexdigest())
 
-    def reduced_to(self, booster: bytes) -> ModelRelease:
-        """This full release with the reduced model `booster` in place of the full one."""
-        return replace(self, form="reduced", booster=booster)
+    def reduced_to(self, model: bytes) -> ModelRelease:
+        """This full release with the reduced `model` in place of the full one."""
+        return replace(self, form="reduced", model=model)
 
     def withheld(self) -> ModelRelease:
         """This full release without the model."""
-        return replace(self, form="withheld", booster=b"")
+        return replace(self, form="withheld", model=b"")
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: equal releases give equal bytes."""
         fields = {
-            "booster": self.booster.decode(),
+            "model": self.model.decode(),
             "schema": self.schema.model_dump(mode="json"),
             "metrics": dict(self.metrics),
             "history": [dict(entry) for entry in self.history],
@@ -67,6 +72,8 @@ class ModelRelease:
             "fixed_point_bits": self.fixed_point_bits,
             "form": self.form,
             "model_sha256": self.model_sha256,
+            "kind": self.kind,
+            "evaluation": None if self.evaluation is None else self.evaluation.model_dump(mode="json"),
         }
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
 
@@ -80,7 +87,7 @@ class ModelRelease:
         try:
             fields: dict[str, Any] = json.loads(data)
             release = cls(
-                booster=fields["booster"].encode(),
+                model=fields["model"].encode(),
                 schema=Schema(**fields["schema"]),
                 metrics=_figures(fields["metrics"]),
                 history=[_figures(entry) for entry in fields["history"]],
@@ -88,6 +95,8 @@ class ModelRelease:
                 fixed_point_bits=int(fields["fixed_point_bits"]),
                 form=fields["form"],
                 model_sha256=fields["model_sha256"],
+                kind=fields["kind"],
+                evaluation=None if fields["evaluation"] is None else Evaluation.model_validate(fields["evaluation"]),
             )
             sound = release._is_sound()
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, SchemaError):
@@ -98,11 +107,11 @@ class ModelRelease:
 
     def _is_sound(self) -> bool:
         """Whether form, model and sha256 go together."""
-        if self.form not in get_args(ReleaseForm) or not _SHA256.fullmatch(self.model_sha256):
+        if self.form not in get_args(ReleaseForm) or self.kind not in KINDS or not _SHA256.fullmatch(self.model_sha256):
             return False
         if self.form == "full":
-            return self.model_sha256 == hashlib.sha256(self.booster).hexdigest()
-        return bool(self.booster) == (self.form == "reduced")
+            return self.model_sha256 == hashlib.sha256(self.model).hexdigest()
+        return bool(self.model) == (self.form == "reduced")
 
 
 def _figures(said: Any) -> dict[str, float]:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from riskfed.jobs import HorizontalXgboost
-from riskfed.protocols.evaluation import FIRST_BITS
+from riskfed.errors import JobError
+from riskfed.jobs import HorizontalScorecard, HorizontalXgboost, Job, ModelMonitoring
+from riskfed.protocols.measuring.calibration_fit import MOST_ROUNDS as _CALIBRATION
+from riskfed.protocols.measuring.score_cells import FIRST_BITS
 from riskfed.protocols.order_search import FAN_OUT_BITS, KEY_BITS
+from riskfed.protocols.regression.variable_selection import most_selection_rounds
 
 _CANARY: Final = 1
 _CHECKPOINT: Final = 2
@@ -17,12 +20,51 @@ _CHECKPOINT: Final = 2
 _TOTALS: Final = 1
 _SCORE_CELLS: Final = 1 + (KEY_BITS - FIRST_BITS) // FAN_OUT_BITS
 _LOSSES: Final = 1
+_BINNING: Final = 2
+_DEVELOPED: Final = 1
+_TABLES: Final = 2
+_MEASURING: Final = _SCORE_CELLS + _LOSSES + _CALIBRATION + _TABLES
+_SWAP_SET: Final = _SCORE_CELLS + 3
+_FEATURES: Final = 100
+"""Features of a schema, where neither job nor caller says how many may enter a scorecard."""
 
 
-def most_rounds(job: HorizontalXgboost) -> int:
-    """Most protected sums of one attempt, the canary's included."""
+def most_rounds(job: Job, n_features: int | None = None) -> int:
+    """Most protected sums of one attempt, the canary's included.
+
+    Args:
+        job: any.
+        n_features: features of the schema; None if not known, which for a scorecard that names none counts as 100. Only the choice of
+            variables depends on it.
+
+    Raises:
+        JobError: a kind of job that is not known here.
+    """
+    match job:
+        case HorizontalXgboost():
+            return _CANARY + _CHECKPOINT + _of_trees(job) + (job.validation_fraction > 0) * _of_validation(job)
+        case HorizontalScorecard():
+            fitted = _TOTALS + _BINNING + _of_selection(job, n_features)
+            return _CANARY + fitted + (job.validation_fraction > 0) * _of_validation(job)
+        case ModelMonitoring():
+            return _CANARY + _MEASURING
+    raise JobError(f"no bound on the rounds of job {job.kind} in this release")
+
+
+def _of_trees(job: HorizontalXgboost) -> int:
     watched = job.validation_fraction > 0
     by_auc = job.early_stopping_rounds is not None and job.eval_metric == "auc"
-    opening = _CANARY + _CHECKPOINT + _TOTALS + 1 + job.cut_rounds
     tree = job.max_depth + watched * (_LOSSES + by_auc * _SCORE_CELLS)
-    return opening + job.n_estimators * tree + watched * (_SCORE_CELLS + _LOSSES)
+    return _TOTALS + 1 + job.cut_rounds + job.n_estimators * tree
+
+
+def _of_selection(job: HorizontalScorecard, n_features: int | None) -> int:
+    known = _FEATURES if n_features is None else n_features
+    columns = known if job.features is None else len(job.features)
+    # Without selection, variables of the wrong sign still leave one by one.
+    method = "backward" if job.selection == "none" and job.sign_check else job.selection
+    return most_selection_rounds(method, columns, firth=job.firth)
+
+
+def _of_validation(job: Job) -> int:
+    return _DEVELOPED + _MEASURING + (job.champion_sha256 is not None) * _SWAP_SET

@@ -22,7 +22,7 @@ def write_log(path: Path, lines: int = 6) -> Head:
         log.record("opened", durable=True, run="r/1", roster=["ash", "birch", "cedar"])
         for step in range(lines - 2):
             log.record("left", run="r/1", step=step, frame="COMBINE", bytes=10 * step, sha256="0" * 64)
-        log.record("finished", durable=True, run="r/1", booster_sha256="f" * 64)
+        log.record("finished", durable=True, run="r/1", model_sha256="f" * 64)
         return log.head
 
 

@@ -63,10 +63,10 @@ def test_every_bank_keeps_the_full_model_whatever_was_released(vaults: Vaults, f
     for bank, config in vaults.configs.items():
         stored = load_model(config.vault.models)
         assert stored.sha256 == released.model_sha256
-        assert stored.booster != released.booster
-        assert any(tree["loss_changes"][0] > 0 for tree in trees_of(stored.booster))
+        assert stored.model != released.model
+        assert any(tree["loss_changes"][0] > 0 for tree in trees_of(stored.model))
         (finished,) = [entry for entry in read_log(vaults.logs[bank].path) if entry["event"] == "finished"]
-        assert (finished["released"], finished["booster_sha256"]) == (form, stored.sha256)
+        assert (finished["released"], finished["model_sha256"]) == (form, stored.sha256)
 
 
 def trees_of(booster: bytes) -> list[dict[str, list[float]]]:

@@ -39,7 +39,7 @@ def test_scores_are_xgboosts(
     assert score_file(bank, given, wanted).rows == 300
     scores = pd.read_csv(wanted) if target == "csv" else pd.read_parquet(wanted)
     booster = xgboost.Booster()
-    booster.load_model(bytearray(trained.release.booster))
+    booster.load_model(bytearray(trained.release.model))
     matrix = xgboost.DMatrix(SCHEMA.encode(applicants), feature_names=list(SCHEMA.columns))
     assert scores.columns.tolist() == ["id", "pd", "points"]
     assert scores["id"].tolist() == applicants["id"].tolist()

@@ -14,14 +14,14 @@ from tests.bank_nodes.conftest import Trained
 
 def test_the_vaults_train_the_model_that_one_process_trains(trained: Trained) -> None:
     local = simulate(trained.frames, SCHEMA, JOB)
-    assert trained.release.booster == local.release.booster
+    assert trained.release.model == local.release.model
     assert dict(trained.release.metrics) == pytest.approx(dict(local.metrics))
 
 
 def test_every_bank_stores_the_same_model(trained: Trained) -> None:
     for vault in trained.vaults.values():
         stored = load_model(vault.folder / "models")
-        assert (stored.run, stored.booster, stored.schema) == ("first", trained.release.booster, SCHEMA)
+        assert (stored.run, stored.model, stored.schema) == ("first", trained.release.model, SCHEMA)
 
 
 def test_the_log_tells_what_left_and_how_it_ended(trained: Trained) -> None:
@@ -36,7 +36,7 @@ def test_the_log_tells_what_left_and_how_it_ended(trained: Trained) -> None:
         assert ("OWN_METRICS" in frames) == (bank == "birch")
         (finished,) = (event for event in vault.events("finished") if event["run"] == "first/1")
         assert finished["sequence"] > left[-1]["sequence"]
-        assert finished["booster_sha256"] == load_model(vault.folder / "models").sha256
+        assert finished["model_sha256"] == load_model(vault.folder / "models").sha256
 
 
 def test_no_record_value_is_in_log_or_stderr(trained: Trained) -> None:
@@ -69,7 +69,7 @@ def test_a_stored_model_that_was_changed_is_refused(trained: Trained, tmp_path: 
     assert facts["schema_fingerprint"] == SCHEMA.fingerprint
     store_release(folder, plan_for("run-b"), trained.release)
     assert load_model(folder).run == "run-b"
-    (home / "booster.json").write_bytes(trained.release.booster + b" ")
+    (home / "model.json").write_bytes(trained.release.model + b" ")
     with pytest.raises(ConfigurationError, match="do not belong together"):
         load_model(folder, "run-a")
     with pytest.raises(ConfigurationError, match="no model of run run-c"):

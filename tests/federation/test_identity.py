@@ -29,7 +29,7 @@ def _short_keys():
 def assert_identical(banks, schema, job, protection="masking", key_bits=512):
     result = riskfed.simulate(banks, schema, job, protection=protection, key_bits=key_bits)
     reference = riskfed.pooled_reference(pooled(banks), result.cuts, job)
-    ours, theirs = result.release.booster, bytes(reference.save_raw("json"))
+    ours, theirs = result.release.model, bytes(reference.save_raw("json"))
     left, right = parse_booster(ours).trees, parse_booster(theirs).trees
     assert len(left) == len(right)
     assert identical_trees(left, right) == len(right)
@@ -130,7 +130,9 @@ def test_the_model_does_not_depend_on_who_has_which_row_nor_on_who_answers_first
     frame = load_taiwan().iloc[:3000]
     job = riskfed.HorizontalXgboost(n_estimators=5, max_depth=4, validation_fraction=0.2)
     releases = {
-        riskfed.simulate(split_rows(frame, n_banks, seed), taiwan_schema(), job, seed=seed).release.to_bytes()
+        riskfed.simulate(split_rows(frame, n_banks, seed), taiwan_schema(), job, seed=seed)
+        .release.to_bytes()
+        .replace(b'"banks":%d' % n_banks, b'"banks":0')  # how many took part is all that differs
         for n_banks, seed in [(3, 0), (3, 1), (6, 2)]
     }
     assert len(releases) == 1
@@ -141,7 +143,7 @@ def test_reference_keeps_the_last_bit():
     frame = load_taiwan().iloc[:2000]
     job = riskfed.HorizontalXgboost(n_estimators=2, max_depth=2)
     result = riskfed.simulate(split_rows(frame, 3, 0), taiwan_schema(), job)
-    trees = parse_booster(result.release.booster).trees
+    trees = parse_booster(result.release.model).trees
     changed = trees[1].split_conditions.copy()
     changed[-1] = np.nextafter(changed[-1], np.float32(1))
     altered = [trees[0], dataclasses.replace(trees[1], split_conditions=changed)]

@@ -51,13 +51,13 @@ def train(vaults: dict[str, RunService], run: str) -> tuple[bytes, list[dict[str
         said.append(switchboard.round(batches))
         batches = {bank: vault.handle(label_of(plan), said[-1][bank]) for bank, vault in vaults.items()}
     assert switchboard.release is not None
-    return switchboard.release.booster, said
+    return switchboard.release.model, said
 
 
 @contextmanager
 def vault_under_garbage() -> Iterator[Session]:
     """Garbage for one vault of three; they train the right model before, and after."""
-    expected = simulate(FRAMES, SCHEMA, JOB).release.booster
+    expected = simulate(FRAMES, SCHEMA, JOB).release.model
     with services() as vaults:
         booster, said = train(vaults, "before")
         assert booster == expected

@@ -82,11 +82,11 @@ def attack(vaults: dict[str, VaultProcess]) -> Attack:
         batches = {bank: vault.ask(label, answers[bank]) for bank, vault in vaults.items()}
         rounds += 1
     assert switchboard.release is not None
-    return Attack(vaults, reports[0], switchboard.release.booster, plan)
+    return Attack(vaults, reports[0], switchboard.release.model, plan)
 
 
 def expected_booster() -> bytes:
-    return simulate({bank: marked_loans(seed) for seed, bank in enumerate(BANKS)}, SCHEMA, JOB).release.booster
+    return simulate({bank: marked_loans(seed) for seed, bank in enumerate(BANKS)}, SCHEMA, JOB).release.model
 
 
 @pytest.mark.parametrize("name", SOCKET)
@@ -112,7 +112,7 @@ def test_the_run_that_was_under_way_gave_the_right_model(attack: Attack) -> None
 
 
 def test_the_next_run_gives_the_right_model(attack: Attack) -> None:
-    assert train_over_sockets(attack.vaults, plan_for("after")).booster == expected_booster()
+    assert train_over_sockets(attack.vaults, plan_for("after")).model == expected_booster()
 
 
 def test_the_attack_stands_in_the_vaults_log_and_forged_no_line_of_it(attack: Attack) -> None:

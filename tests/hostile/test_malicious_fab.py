@@ -137,7 +137,7 @@ def test_the_next_run_on_the_same_nodes_is_right(attacked: Attacked) -> None:
     assert (outcome.status, outcome.reason) == ("finished", "")
     frames = {bank: marked_loans(seed) for seed, bank in enumerate(BANKS)}
     release = ModelRelease.from_bytes((attacked.folder / "release.json").read_bytes())
-    assert release.booster == simulate(frames, SCHEMA, JOB).release.booster
+    assert release.model == simulate(frames, SCHEMA, JOB).release.model
     refused = [
         entry["run"] for entry in read_log(attacked.folder / BANKS[0] / "vault.log") if entry["event"] == "refused"
     ]

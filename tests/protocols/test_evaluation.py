@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import ks_2samp
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from riskfed.protocols.evaluation import evaluate, score_cells
+from riskfed.protocols.measuring.score_cells import evaluate, score_cells
 from riskfed.protocols.program import run_alone
 from tests.helpers import add_up
 

@@ -41,7 +41,7 @@ def trained(rows: int = 240, **parameters: object) -> list[Trained]:
 
 
 def booster(release: ModelRelease) -> xgboost.Booster:
-    return xgboost.Booster(model_file=bytearray(release.booster))
+    return xgboost.Booster(model_file=bytearray(release.model))
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,9 @@ def outcomes(request: pytest.FixtureRequest) -> list[Trained]:
 
 
 def test_banks_keep_the_full_model_and_release_equal_bytes(outcomes: list[Trained], full: ModelRelease) -> None:
-    assert {outcome.full.booster for outcome in outcomes} == {full.booster}
+    assert {outcome.full.model for outcome in outcomes} == {full.model}
     assert len({outcome.release.to_bytes() for outcome in outcomes}) == 1
-    assert {outcome.release.model_sha256 for outcome in outcomes} == {hashlib.sha256(full.booster).hexdigest()}
+    assert {outcome.release.model_sha256 for outcome in outcomes} == {hashlib.sha256(full.model).hexdigest()}
 
 
 def test_a_release_comes_back_from_its_bytes_with_all_figures(outcomes: list[Trained], full: ModelRelease) -> None:
@@ -74,7 +74,7 @@ def test_a_reduced_model_predicts_the_same_to_the_last_bit(full: ModelRelease) -
     data = xgboost.DMatrix(rows, feature_names=["a", "b", "c"])
     ours, theirs = (booster(each).predict(data, output_margin=True) for each in (release, full))
     assert np.array_equal(ours, theirs)
-    assert release.booster != full.booster
+    assert release.model != full.model
 
 
 def test_a_reduced_model_explains_to_the_same_total(full: ModelRelease) -> None:
@@ -87,7 +87,7 @@ def test_a_reduced_model_explains_to_the_same_total(full: ModelRelease) -> None:
 
 def test_a_reduced_tree_states_nothing_but_splits_leaves_and_rounded_covers(full: ModelRelease) -> None:
     release = trained(release="reduced")[0].release
-    for before, after in zip(parse_booster(full.booster).trees, parse_booster(release.booster).trees, strict=True):
+    for before, after in zip(parse_booster(full.model).trees, parse_booster(release.model).trees, strict=True):
         leaf = before.is_leaf
         assert not after.loss_changes.any()
         assert not after.base_weights[~leaf].any()
@@ -101,7 +101,7 @@ def test_a_reduced_tree_states_nothing_but_splits_leaves_and_rounded_covers(full
 
 def test_what_rounding_takes_cannot_be_read_off_inner_nodes(full: ModelRelease) -> None:
     """Trees whose leaves round alike become the same tree, whatever their inner covers were."""
-    tree = parse_booster(full.booster).trees[0]
+    tree = parse_booster(full.model).trees[0]
     noise = np.random.default_rng(1).uniform(1, 5, tree.n_nodes).astype(np.float32)
     other = dataclasses.replace(tree, sum_hessian=np.where(tree.is_leaf, tree.sum_hessian, noise), loss_changes=noise)
     one, two = reduced(tree), reduced(other)
@@ -119,7 +119,7 @@ def test_rounding_keeps_so_many_binary_digits(value: float, bits: int) -> None:
 
 def test_a_withheld_model_is_not_there() -> None:
     release = trained(release="withheld")[0].release
-    assert release.booster == b""
+    assert release.model == b""
     text = release.to_bytes().decode()
     assert "split_conditions" not in text
     assert "leaf" not in text
@@ -130,7 +130,7 @@ def test_a_withheld_model_is_not_there() -> None:
     [
         {"form": "naked"},
         {"form": "withheld"},
-        {"form": "reduced", "booster": ""},
+        {"form": "reduced", "model": ""},
         {"model_sha256": "0" * 64},
         {"model_sha256": "?"},
         {"model_sha256": None},

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from riskfed.evaluation.discrimination import Placements
+from riskfed.evaluation.special_functions import logistic
 from riskfed.protocols.order_search import FAN_OUT_BITS, KEY_BITS, count_children, from_sort_keys, sort_keys
-from riskfed.protocols.program import Program, Sum
+from riskfed.protocols.program import Program, Sum, run_alone
 
 FIRST_BITS = 12
 """Bits of the sort key that the first count of scores fixes."""
@@ -40,14 +42,14 @@ class ScoreCells:
     goods: np.ndarray
     bads: np.ndarray
 
+    @property
+    def placements(self) -> Placements:
+        """Placements of goods and bads, for the AUC and its standard error."""
+        return Placements.of(self.goods, self.bads)
+
     def auc(self) -> float:
         """Area under the ROC curve, ties counted half (Mann and Whitney 1947); NaN unless there are goods and bads."""
-        goods, bads = self.totals()
-        if goods == 0 or bads == 0:
-            return float("nan")
-        below = np.cumsum(self.goods) - self.goods
-        twice = sum(int(b) * (2 * int(g0) + int(g)) for b, g0, g in zip(self.bads, below, self.goods, strict=True))
-        return float(twice / (2 * goods * bads))
+        return self.placements.auc()
 
     def ks(self) -> float:
         """Greatest distance of the score distributions of goods and bads; NaN unless there are both."""
@@ -65,12 +67,26 @@ class ScoreCells:
         for upper, g, b in zip(self.upper, self.goods, self.bads, strict=True):
             goods, bads = goods + int(g), bads + int(b)
             if goods + bads >= target:
-                cells.append((_pd(float(upper)), goods, bads))
+                cells.append((logistic(float(upper)), goods, bads))
                 goods = bads = 0
         if cells and goods + bads:
             _, last_goods, last_bads = cells.pop()
-            cells.append((_pd(float(self.upper[-1])), last_goods + goods, last_bads + bads))
+            cells.append((logistic(float(self.upper[-1])), last_goods + goods, last_bads + bads))
         return cells
+
+    def positions(self, margins: np.ndarray) -> np.ndarray:
+        """(n,) cells of (n,) margins that were counted, rounded to float32 as there."""
+        negative_zero = (self.upper == 0) & np.signbit(self.upper)
+        # Of all edges only that of the last cell below 0 may be -0.0, which is 0.0 as a score.
+        upper = sort_keys(self.upper) - negative_zero.astype(np.uint32)
+        return np.asarray(np.searchsorted(upper, sort_keys(margins)))
+
+    @property
+    def margin_bound(self) -> float:
+        """A power of two that no counted margin passes in magnitude; 1.0 where none was."""
+        ends = [abs(float(edge)) for edge in (*self.upper[:1], *self.upper[-1:])]
+        # A cell's margins have the exponent of its upper edge: the first count already fixes sign and exponent.
+        return 2.0 ** max((math.frexp(end)[1] for end in ends), default=0)
 
     def totals(self) -> tuple[int, int]:
         """(goods, bads) in all."""
@@ -81,7 +97,7 @@ def score_cells(margins: np.ndarray, labels: np.ndarray) -> Program[ScoreCells]:
     """One bank's side of counting goods and bads by score.
 
     Args:
-        margins: (n,) float32, log-odds of default.
+        margins: (n,) log-odds of default; rounded to float32, so that scores which differ by less count as tied.
         labels: (n,) float32, 1.0 default.
     """
     keys = sort_keys(margins)
@@ -108,7 +124,7 @@ def losses(pds: np.ndarray, labels: np.ndarray, pooled_rows: int) -> Program[dic
     """One bank's side of pooled log-loss and Brier score, each row rounded to as many bits as `pooled_rows` rows leave in 62.
 
     Args:
-        pds: (n,) float32.
+        pds: (n,) float32 or float64.
         labels: (n,) float32, 1.0 default.
         pooled_rows: rows of all banks together; with 0, both figures are NaN.
     """
@@ -131,5 +147,11 @@ def evaluate(margins: np.ndarray, pds: np.ndarray, labels: np.ndarray) -> Progra
     return {"auc": cells.auc(), "ks": cells.ks(), **figures, **counts}, cells
 
 
-def _pd(margin: float) -> float:
-    return float(1 / (1 + np.exp(-margin)))
+def own_figures(margins: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """AUC and KS of one bank's own rows; without those that are not defined, where it has one class only."""
+    rows, defaults = len(labels), int((labels != 0).sum())
+    figures = {"rows": float(rows), "defaults": float(defaults)}
+    if 0 < defaults < rows:
+        cells = run_alone(score_cells(margins, labels))
+        figures |= {"auc": cells.auc(), "ks": cells.ks()}
+    return figures
