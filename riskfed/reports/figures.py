@@ -1,4 +1,4 @@
-"""How riskfed's pictures look: square, large type, colours that colour-blind readers tell apart (Okabe and Ito 2008)."""
+"""How riskfed's pictures look: twice as wide as high, large type, colours that colour-blind readers tell apart (Okabe and Ito 2008)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ BLUE = "#0072B2"
 ORANGE = "#D55E00"
 GREEN = "#009E73"
 GREY = "#6E6E6E"
-_INCHES = 6.0
-_DOTS_PER_INCH = 150
+_INCHES = (6.8, 3.4)
+_DOTS_PER_INCH = 180
 
 _STYLE: dict[Any, Any] = {
-    "font.size": 17,
-    "axes.labelsize": 18,
-    "xtick.labelsize": 16,
-    "ytick.labelsize": 16,
-    "legend.fontsize": 16,
+    "font.size": 15,
+    "axes.labelsize": 15,
+    "xtick.labelsize": 14,
+    "ytick.labelsize": 14,
+    "legend.fontsize": 14,
     "legend.frameon": False,
     "lines.linewidth": 2.8,
     "axes.spines.top": False,
@@ -32,17 +32,18 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def square(x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    """An empty square picture with labelled axes. It belongs to no window system and no global state, so threads may draw."""
+def picture(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    """An empty picture with labelled axes, 2:1, which a card of MLflow's page can show.
+
+    It belongs to no window system and no global state, so threads may draw.
+    """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(
-            figsize=(_INCHES, _INCHES), dpi=_DOTS_PER_INCH, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
-        )
+        figure = Figure(figsize=_INCHES, dpi=_DOTS_PER_INCH, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
         FigureCanvasAgg(figure)
         axes = figure.subplots()
         axes.set_xlabel(x_label)
@@ -59,11 +60,11 @@ def whole_numbers(axes: Axes) -> None:
 
 def legend(axes: Axes, place: Any) -> None:
     """A legend in the pictures' type."""
-    axes.legend(loc=place, frameon=False, fontsize=16)
+    axes.legend(loc=place, frameon=False, fontsize=14, labelspacing=0.3)
 
 
 def png(figure: Figure) -> bytes:
-    """The picture as a PNG of 900 x 900 pixels."""
+    """The picture as a PNG of 1224 x 612 pixels."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

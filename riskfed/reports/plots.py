@@ -13,40 +13,15 @@ import numpy as np
 from riskfed.errors import ConfigurationError
 from riskfed.protocols import events
 from riskfed.protocols.release import ModelRelease
-from riskfed.reports.figures import BLUE, GREEN, GREY, ORANGE, legend, png, square, whole_numbers
+from riskfed.reports.figures import BLUE, GREEN, GREY, ORANGE, legend, picture, whole_numbers
 from riskfed.trees.booster_json import parse_booster
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BARS = 12
+_NAMED_BARS = 8
 _NORMAL_95 = 1.959963984540054
-
-
-def run_pictures(release: ModelRelease, history: Sequence[events.Event]) -> dict[str, bytes]:
-    """All pictures that the material allows, as PNG by name; what was not measured is left out.
-
-    Args:
-        release: the finished model.
-        history: the run's `RoundFinished` and `ProgressMade` events in order.
-    """
-    figures: dict[str, Figure] = {}
-    if _has_both(release):
-        figures |= {
-            "roc": roc_curve(release),
-            "score distribution": score_distribution(release),
-            "calibration": calibration(release),
-        }
-    for metric in ("logloss", "auc"):
-        if any(metric in entry for entry in release.history):
-            figures[f"learning curve {metric}"] = learning_curve(release, metric)
-    if release.form == "full" and feature_gains(release):  # the other forms state no gain
-        figures["feature gain"] = feature_gain(release)
-    if any(isinstance(event, events.RoundFinished) for event in history):
-        figures["bytes per round"] = bytes_per_round(history)
-    if any(isinstance(event, events.ProgressMade) for event in history):
-        figures["seconds per tree"] = seconds_per_tree(history)
-    return {name: png(figure) for name, figure in figures.items()}
 
 
 def roc_curve(release: ModelRelease) -> Figure:
@@ -60,16 +35,16 @@ def roc_curve(release: ModelRelease) -> Figure:
     _, goods, bads = _cells(release)
     caught = np.concatenate([[0.0], np.cumsum(bads[::-1]) / bads.sum()])
     refused = np.concatenate([[0.0], np.cumsum(goods[::-1]) / goods.sum()])
-    figure, axes = square("share of good loans refused", "share of defaults refused")
+    figure, axes = picture("share of good loans refused", "share of defaults")
     auc = release.metrics.get("auc")
     axes.plot(refused, caught, color=BLUE, lw=3, label="model" if auc is None else f"AUC {auc:.3f}")
     axes.plot([0, 1], [0, 1], color=GREY, lw=2, ls="--", label="coin")
-    axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
+    axes.set(xlim=(0, 1), ylim=(0, 1.005))
     legend(axes, "lower right")
     return figure
 
 
-def score_distribution(release: ModelRelease) -> Figure:
+def ks_curve(release: ModelRelease) -> Figure:
     """Cumulative shares of goods and defaults by PD; KS is their largest distance. Raises as `roc_curve`.
 
     Cumulative, because cells of unequal width would need a density, whose height depends on where the cells happen to end.
@@ -77,7 +52,7 @@ def score_distribution(release: ModelRelease) -> Figure:
     upper, goods, bads = _cells(release)
     good_share, bad_share = (np.concatenate([[0.0], np.cumsum(n) / n.sum()]) for n in (goods, bads))
     edges = np.concatenate([[0.0], upper])
-    figure, axes = square("PD up to", "cumulative share of loans")
+    figure, axes = picture("PD up to", "share of loans")
     axes.plot(edges, good_share, color=BLUE, lw=3, label="repaid")
     axes.plot(edges, bad_share, color=ORANGE, lw=3, ls="--", label="default")
     at = int(np.argmax(np.abs(good_share - bad_share)))
@@ -97,7 +72,7 @@ def calibration(release: ModelRelease) -> Figure:
     upper, goods, bads = _grouped(*_cells(release), groups=_BARS)
     lower = np.concatenate([[0.0], upper[:-1]])
     low, high = wilson_interval(bads, goods + bads)
-    figure, axes = square("PD of the model", "observed default rate")
+    figure, axes = picture("PD of the model", "default rate")
     top = float(max(upper.max(), high.max()))
     axes.plot([0, top], [0, top], color=GREY, lw=2, ls="--", label="agreement")
     axes.bar(lower, high - low, upper - lower, low, align="edge", color=BLUE, alpha=0.25, label="95 % interval")
@@ -118,7 +93,7 @@ def learning_curve(release: ModelRelease, metric: str = "logloss") -> Figure:
         raise ConfigurationError(f"the release has no {metric} by tree; hold out loans with validation_fraction")
     trees, values = (np.array(series) for series in zip(*points, strict=True))
     names = {"logloss": "log-loss, held out", "auc": "AUC, held out", "brier": "Brier score, held out"}
-    figure, axes = square("trees", names.get(metric, metric))
+    figure, axes = picture("trees", names.get(metric, metric))
     axes.plot(trees, values, color=BLUE, lw=3, marker="o" if len(trees) < 3 else None)
     best = trees[np.argmax(values) if metric in ("auc", "ks") else np.argmin(values)]
     axes.axvline(best, color=ORANGE, lw=2, ls=":", label=f"best: tree {best}")
@@ -134,7 +109,7 @@ def feature_gains(release: ModelRelease) -> dict[str, float]:
     """
     feature_of = [feature.name for feature in release.schema.features for _ in feature.columns]
     gains: dict[str, float] = {}
-    for tree in parse_booster(release.booster).trees:
+    for tree in parse_booster(release.model).trees:
         for node in np.flatnonzero(~tree.is_leaf):
             name = feature_of[tree.split_indices[node]]
             gains[name] = gains.get(name, 0.0) + float(tree.loss_changes[node])
@@ -145,9 +120,9 @@ def feature_gain(release: ModelRelease) -> Figure:
     """Bars of the features that reduced the loss most, as shares of the whole reduction."""
     gains = feature_gains(release)
     whole = sum(gains.values()) or 1.0
-    shown = list(gains.items())[:_BARS]
+    shown = list(gains.items())[:_NAMED_BARS]
     whole_list = len(gains) == len(shown)
-    figure, axes = square(
+    figure, axes = picture(
         "share of gain" + ("" if whole_list else f", first {len(shown)} of {len(gains)} features"), ""
     )
     places = np.arange(len(shown))[::-1]
@@ -168,15 +143,33 @@ def bytes_per_round(history: Sequence[events.Event]) -> Figure:
     rounds = [event for event in history if isinstance(event, events.RoundFinished)]
     if not rounds:
         raise ConfigurationError("the history holds no rounds")
-    figure, axes = square("round", "bytes, all banks")
+    figure, axes = picture("round", "bytes, all banks")
     series = [("banks to server", BLUE, "o", "received"), ("server to banks", ORANGE, "x", "sent")]
     for label, colour, marker, direction in series:
         sizes = [sum(getattr(event, direction).values()) for event in rounds]
         axes.scatter([event.step for event in rounds], sizes, s=22, color=colour, marker=marker, label=label, alpha=0.7)
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.set_ylim(low / 3, high * 3)  # at least a decade, so that the axis has ticks
     axes.yaxis.set_major_formatter(lambda value, _: _bytes(value))
+    axes.yaxis.set_minor_formatter("")
     whole_numbers(axes)
     legend(axes, "best")
+    return figure
+
+
+def seconds_per_round(history: Sequence[events.Event]) -> Figure:
+    """Wall seconds of each round.
+
+    Raises:
+        ConfigurationError: no rounds.
+    """
+    rounds = [event for event in history if isinstance(event, events.RoundFinished)]
+    if not rounds:
+        raise ConfigurationError("the history holds no rounds")
+    figure, axes = picture("round", "seconds")
+    axes.bar([event.step for event in rounds], [event.seconds for event in rounds], width=0.9, color=GREEN)
+    whole_numbers(axes)
     return figure
 
 
@@ -199,13 +192,13 @@ def seconds_per_tree(history: Sequence[events.Event]) -> Figure:
                 since = 0.0
     if not trees:
         raise ConfigurationError("the history holds no trees")
-    figure, axes = square("tree", "seconds")
+    figure, axes = picture("tree", "seconds")
     axes.bar(trees, seconds, width=0.9, color=GREEN)
     whole_numbers(axes)
     if len(seconds) > 1 and seconds[0] > 3 * max(seconds[1:]) > 0:
         axes.set_ylim(0, 1.25 * max(seconds[1:]))
         axes.annotate(
-            f" tree 1 with keys and cuts: {seconds[0]:.3g} s", (trees[0], axes.get_ylim()[1]), va="top", size=15
+            f" tree 1 with keys and cuts: {seconds[0]:.3g} s", (trees[0], axes.get_ylim()[1]), va="top", size=13
         )
     return figure
 
@@ -227,16 +220,26 @@ def wilson_interval(events_: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray
     return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
 
 
-def _has_both(release: ModelRelease) -> bool:
-    return sum(cell[1] for cell in release.score_cells) > 0 and sum(cell[2] for cell in release.score_cells) > 0
+def has_both(release: ModelRelease) -> bool:
+    """Whether goods and defaults were held out and counted."""
+    cells = _released_cells(release)
+    return sum(cell[1] for cell in cells) > 0 and sum(cell[2] for cell in cells) > 0
+
+
+def _released_cells(release: ModelRelease) -> Sequence[tuple[float, int, int]]:
+    """(upper edge of the PD, goods, bads); a scorecard's are in its evaluation."""
+    if release.score_cells or release.evaluation is None:
+        return release.score_cells
+    return [(cell.upper, cell.goods, cell.bads) for cell in release.evaluation.cells]
 
 
 def _cells(release: ModelRelease) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if not _has_both(release):
+    if not has_both(release):
         raise ConfigurationError(
             "the release counts no held-out loans of both kinds; hold out more with validation_fraction"
         )
-    upper, goods, bads = (np.array(column, dtype=np.float64) for column in zip(*release.score_cells, strict=True))
+    cells = _released_cells(release)
+    upper, goods, bads = (np.array(column, dtype=np.float64) for column in zip(*cells, strict=True))
     return upper, goods, bads
 
 
@@ -252,7 +255,7 @@ def _grouped(
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 18 else f"{name[:17]}…"
+    return name if len(name) <= 20 else f"{name[:19]}…"
 
 
 def _bytes(value: float) -> str:

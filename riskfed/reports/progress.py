@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+_DONE = {"horizontal_scorecard": "scorecard fitted", "model_monitoring": "model measured"}
+"""What is to be said of the one step of a job that grows no trees."""
 _COLOURS = {"finished": "green", "failed": "red", "unrecorded": "yellow", "waiting": "yellow", "stopped": "yellow"}
 
 
@@ -22,7 +24,7 @@ class ProgressBar:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console)
         self._task = self._bar.add_task("banks join", total=None)
-        self._banks = ""
+        self._banks, self._done = "", "trees"
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -37,12 +39,13 @@ class ProgressBar:
             case "RunStarted":
                 attempt = f", attempt {line['attempt']}" if line["attempt"] > 1 else ""
                 self._banks = f"{len(line['banks'])} banks{attempt}"
+                self._done = _DONE.get(line.get("job", ""), "trees")
                 self._show("keys and protection", total=line["most_trees"])
             case "ProtectionProven":
                 self._show("protection proven; shared cuts")
             case "ProgressMade":
                 loss = line["metrics"].get("logloss")
-                self._show("trees" if loss is None else f"held-out log-loss {loss:.4f}", completed=line["step"])
+                self._show(self._done if loss is None else f"held-out log-loss {loss:.4f}", completed=line["step"])
             case "AttemptFailed":
                 self._show("waiting")
                 self._bar.console.print(Text.assemble(("waiting: ", "yellow"), line["reason"]))
@@ -68,8 +71,9 @@ def show_outcome(console: Console, fields: Mapping[str, Any], release_file: Path
     if state == "failed":
         return
     moved = sum(fields["received"].values()) + sum(fields["sent"].values())
+    done = _DONE.get(fields["job"], f"{fields['trees']} trees")
     console.print(
-        f"{fields['trees']} trees, {fields['rounds']} rounds, {moved / 1e6:.1f} MB under {fields['protection']}"
+        f"{done}, {fields['rounds']} rounds, {moved / 1e6:.1f} MB under {fields['protection']}"
         + _held_out(release_file),
         highlight=False,
     )

@@ -10,6 +10,7 @@ from PIL import Image
 from riskfed.errors import ConfigurationError
 from riskfed.protocols import events
 from riskfed.reports import plots
+from riskfed.reports.pictures import run_pictures
 from tests.serving.models import SCHEMA, booster_of, make_release
 from tests.serving.runs import whole_run
 
@@ -17,27 +18,27 @@ RELEASE = make_release()
 HISTORY = [e for e in whole_run(RELEASE) if isinstance(e, events.RoundFinished | events.ProgressMade)]
 
 
-def test_all_pictures_are_square_and_of_one_size() -> None:
-    pictures = plots.run_pictures(RELEASE, HISTORY)
+def test_all_pictures_are_of_one_size() -> None:
+    pictures = run_pictures(RELEASE, HISTORY)
     assert set(pictures) == {
-        "roc",
-        "score distribution",
-        "calibration",
-        "learning curve logloss",
-        "feature gain",
-        "bytes per round",
-        "seconds per tree",
+        "at a glance/1 roc",
+        "at a glance/2 ks",
+        "at a glance/3 calibration",
+        "at a glance/5 learning curve logloss",
+        "at a glance/7 feature gain",
+        "at a glance/8 traffic",
+        "at a glance/9 time",
     }
     for png in pictures.values():
         image = Image.open(io.BytesIO(png)).convert("L")
-        assert image.size == (900, 900)
+        assert image.size == (1224, 612)
         assert np.asarray(image).std() > 5, "the picture is empty"
 
 
 def test_what_was_not_measured_is_left_out() -> None:
     bare = dataclasses.replace(RELEASE, metrics={}, history=[], score_cells=[])
-    assert set(plots.run_pictures(bare, ())) == {"feature gain"}
-    for draw in (plots.roc_curve, plots.score_distribution, plots.calibration, plots.learning_curve):
+    assert set(run_pictures(bare, ())) == {"at a glance/7 feature gain"}
+    for draw in (plots.roc_curve, plots.ks_curve, plots.calibration, plots.learning_curve):
         with pytest.raises(ConfigurationError, match="validation_fraction"):
             draw(bare)
     for draw in (plots.bytes_per_round, plots.seconds_per_tree):
@@ -56,7 +57,7 @@ def test_the_roc_curve_encloses_the_auc() -> None:
 
 
 def test_shares_end_at_one_and_part_by_ks() -> None:
-    good, bad, _ = plots.score_distribution(RELEASE).axes[0].lines
+    good, bad, _ = plots.ks_curve(RELEASE).axes[0].lines
     assert good.get_ydata()[-1] == pytest.approx(1)
     assert bad.get_ydata()[-1] == pytest.approx(1)
     distance = np.max(np.asarray(good.get_ydata()) - np.asarray(bad.get_ydata()))
