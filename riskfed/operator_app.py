@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from riskfed.errors import ConfigurationError
+from riskfed.evaluation.limits import Verdict
 from riskfed.flower.listeners import FinishingListener
 from riskfed.flower.run_file import RunFile
 from riskfed.flower.server_app import make_server_app
 from riskfed.protocols.events import Event, Listener
+from riskfed.protocols.release import ModelRelease
 
 _KEYS = {"uri": True, "experiment": True, "model": False}
 """Key -> whether it must be there."""
@@ -42,7 +44,7 @@ class _Mlflow(FinishingListener):
 
     def __init__(self, run_file: RunFile, table: Mapping[str, str]) -> None:
         # Here and not above: it takes seconds, and a run without tracking does not need it.
-        from riskfed.reports.plots import run_pictures
+        from riskfed.reports.pictures import run_pictures
         from riskfed.tracking.run import MlflowRun
 
         self._run = MlflowRun(
@@ -51,6 +53,8 @@ class _Mlflow(FinishingListener):
             table.get("model"),
             release_path=run_file.release_file,
             pictures=run_pictures,
+            report=write_report,
+            acceptance=run_file.acceptance,
         )
 
     def __call__(self, event: Event) -> None:
@@ -60,9 +64,19 @@ class _Mlflow(FinishingListener):
         """See `FinishingListener`."""
         self._run.finish()
         facts = {"run_id": self._run.run_id, "model_version": self._run.version}
+        if (verdict := self._run.verdict) is not None:
+            facts |= {"verdict": verdict.colour, "verdict_reasons": "; ".join(verdict.reasons)}
         if (gate := self._run.gate_result) is not None:
             facts |= {"gate": "passed" if gate.passed else "not passed", "gate_reasons": "; ".join(gate.reasons)}
         return {name: value for name, value in facts.items() if value is not None}
+
+
+def write_report(release: ModelRelease, verdict: Verdict | None, facts: Mapping[str, str]) -> str:
+    """The validation report of a finished run; see `riskfed.tracking.desk.Report`."""
+    from riskfed.reports.validation_report import validation_report
+    from riskfed.reports.validation_report.report_input import ReportInput
+
+    return validation_report(ReportInput(release, verdict, facts))
 
 
 app = make_server_app(tracking_listeners)

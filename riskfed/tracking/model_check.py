@@ -7,20 +7,25 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from riskfed.errors import RiskfedError
-from riskfed.schema import Schema
-from riskfed.tracking.registry import encoded_example
+from riskfed.schema import Feature, Schema
+from riskfed.scorecard.card import CardVariable, Scorecard
+from riskfed.scoring import is_scorecard, read_model
+from riskfed.tracking.flavours import encoded_example, record_example
 from riskfed.trees.booster_json import parse_booster
 from riskfed.trees.predictor import Predictor
 from riskfed.trees.tree import Tree
 
 _PROBES = 256
-_TOLERANCE = 1e-6
+_TREE_TOLERANCE = 1e-6
 """On a PD: float32 rounding of the logistic function. A wrong leaf shows by orders of magnitude more."""
+_CARD_TOLERANCE = 1e-12
+"""On a scorecard's PD, which both sides compute in float64 and in the same order."""
 
 
 def model_faults(folder: Path, stated_sha256: str) -> tuple[str, ...]:
@@ -28,37 +33,61 @@ def model_faults(folder: Path, stated_sha256: str) -> tuple[str, ...]:
 
     Args:
         folder: MLflow's model folder, with ``model.json`` and ``extra_files/schema.json``.
-        stated_sha256: sha256 (hex) of the booster, as the registry states it.
+        stated_sha256: sha256 (hex) of the model's JSON, as the registry states it.
     """
     try:
-        booster = (folder / "model.json").read_bytes()
+        model = (folder / "model.json").read_bytes()
         schema = Schema(**json.loads((folder / "extra_files" / "schema.json").read_bytes()))
-        trees, base_score, columns = parse_booster(booster)
+        probes = _card_probes(model, schema) if is_scorecard(model) else _tree_probes(model, schema)
     except (OSError, ValueError, TypeError, RiskfedError) as error:
         return (f"model or schema cannot be read ({type(error).__name__})",)
     faults = []
-    if hashlib.sha256(booster).hexdigest() != stated_sha256:
-        faults.append("the booster is not the one that the banks released (sha256)")
+    if hashlib.sha256(model).hexdigest() != stated_sha256:
+        faults.append("the model is not the one that the banks released (sha256)")
+    if probes is None:
+        return (*faults, "the model's columns are not the schema's")
+    return (*faults, *_disagreement(folder, *probes))
+
+
+_Probes = tuple[pd.DataFrame, np.ndarray, float]
+"""What to score, the PDs of riskfed's own scoring engine, and how far the registered model's may be from them."""
+
+
+def _tree_probes(model: bytes, schema: Schema) -> _Probes | None:
+    trees, base_score, columns = parse_booster(model)
     if tuple(columns) != schema.columns:
-        return (*faults, "the booster's columns are not the schema's")
+        return None
     rows = np.concatenate([encoded_example(schema).to_numpy(dtype=np.float32), threshold_rows(trees, len(columns))])
-    return (*faults, *_disagreement(folder, rows, schema.columns, Predictor(trees, base_score)))
+    frame = pd.DataFrame(rows.astype(np.float64), columns=list(columns))
+    return frame, Predictor(trees, base_score).pd(rows), _TREE_TOLERANCE
 
 
-def _disagreement(folder: Path, rows: np.ndarray, columns: Sequence[str], predictor: Predictor) -> tuple[str, ...]:
+def _card_probes(model: bytes, schema: Schema) -> _Probes | None:
+    card = Scorecard.from_bytes(model)
+    if card.columns != schema.columns:
+        return None
+    frame = pd.concat([record_example(schema), edge_records(card, schema)], ignore_index=True)
+    return frame, read_model(model, schema).pd(schema.encode(frame)), _CARD_TOLERANCE
+
+
+def _disagreement(folder: Path, rows: pd.DataFrame, expected: np.ndarray, tolerance: float) -> tuple[str, ...]:
     import mlflow.pyfunc
 
     # As any user of the registry loads it, signature included. Warnings about this process's own packages are not of interest here.
     logging.getLogger("mlflow.utils.requirements_utils").setLevel(logging.ERROR)
     try:
-        model = mlflow.pyfunc.load_model(str(folder))
-        expected = np.asarray(model.predict(pd.DataFrame(rows.astype(np.float64), columns=list(columns))))
+        answer = mlflow.pyfunc.load_model(str(folder)).predict(rows)
+        found = np.asarray(answer["pd"] if isinstance(answer, pd.DataFrame) else answer, dtype=np.float64)
     except Exception as error:  # a broken model may raise anything
         return (f"cannot be loaded back and scored ({type(error).__name__})",)
-    if not np.isfinite(expected).all():
+    if not np.isfinite(found).all():
         return ("gives a PD that is not finite",)
-    differing = int((np.abs(predictor.pd(rows) - expected) > _TOLERANCE).sum())
-    return (f"xgboost and the scoring engine disagree on {differing} of {len(rows)} rows",) if differing else ()
+    differing = int((np.abs(expected - found) > tolerance).sum())
+    return (
+        (f"the registered model and the scoring engine disagree on {differing} of {len(rows)} rows",)
+        if differing
+        else ()
+    )
 
 
 def threshold_rows(trees: Sequence[Tree], n_columns: int) -> np.ndarray:
@@ -82,3 +111,35 @@ def threshold_rows(trees: Sequence[Tree], n_columns: int) -> np.ndarray:
         )
         rows[:, column] = mixing.choice(choices, _PROBES)
     return rows
+
+
+def edge_records(card: Scorecard, schema: Schema) -> pd.DataFrame:
+    """256 records that meet the schema and tell a scorecard from a slightly different one, as `threshold_rows` does for trees.
+
+    They are mixed of edges, the values just below them, special values, levels, bounds and missing values.
+    """
+    mixing = np.random.default_rng(0)
+    variables = {variable.feature: variable for variable in card.variables}
+    columns = {f.name: _choices(f, variables.get(f.name)) for f in schema.features}
+    mixed = {
+        name: [values[at] for at in mixing.integers(len(values), size=_PROBES)] for name, values in columns.items()
+    }
+    return pd.DataFrame({name: pd.Series(values, dtype=_dtype(values)) for name, values in mixed.items()})
+
+
+def _choices(feature: Feature, variable: CardVariable | None) -> list[Any]:
+    """Values that the schema allows; missing ones where it does."""
+    missing: list[Any] = [None] if feature.nullable else []
+    if feature.levels:
+        return [*feature.levels, *missing]
+    edges = np.array(() if variable is None else (*variable.edges, *variable.special), dtype=np.float32)
+    near = np.concatenate([edges, np.nextafter(edges, np.float32(-np.inf))]).astype(np.float64)
+    low, high = (
+        fallback if b is None else b for b, fallback in ((feature.minimum, -np.inf), (feature.maximum, np.inf))
+    )
+    bounds = [bound for bound in (low, high) if np.isfinite(bound)]
+    return [*(value for value in near.tolist() if low <= value <= high), *(bounds or [0.0]), *missing]
+
+
+def _dtype(values: Sequence[Any]) -> str:
+    return "float64" if all(value is None or isinstance(value, float) for value in values) else "object"

@@ -1,39 +1,39 @@
-"""Translate a run's events into MLflow's terms: parameters, metrics by tree, pictures, the dataset's schema, the verdict.
+"""Translate a run's events into MLflow's terms: parameters and metrics by tree. What the release gives, `riskfed.tracking.desk` lays out.
 
 A run has a thousand rounds and more. Traffic and seconds are summed over the rounds of a tree, and metrics are written in batches.
 
-Sections of the chart view, by prefix of the metric: ``progress`` (pooled figures by tree), ``valid`` (final), ``traffic`` and
-``time`` (by tree; the opening is step 0, and tree 1 carries the search for the cuts), ``exactness``, and ``bank.<name>`` for banks
-that chose to show their own figures.
+Sections of the chart view, by prefix of the metric: ``progress`` (pooled figures by tree), ``traffic`` and ``time`` (by tree; the
+opening is step 0, and tree 1 carries the search for the cuts), ``exactness``, ``bank.<name>`` for banks that chose to show their own
+figures, and those of `riskfed.tracking.measures`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
-import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from riskfed.evaluation.limits import Limits, Verdict
 from riskfed.plan import Plan
 from riskfed.protocols import events
 from riskfed.protocols.release import ModelRelease
+from riskfed.tracking import monitoring
 from riskfed.tracking.connection import connect
-from riskfed.tracking.dataset import schema_dataset
+from riskfed.tracking.desk import MONITORING, Desk, Occasion, Pictures, Report, now, tree_count
 from riskfed.tracking.gate import GateResult, gate
+from riskfed.tracking.parameters import all_parameters, shown_parameters
 from riskfed.tracking.registry import register
-from riskfed.tracking.verdict import form_facts, headline, note
-from riskfed.trees.booster_json import parse_booster
+from riskfed.tracking.verdict import headline
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-Pictures = Callable[[ModelRelease, Sequence[events.Event]], Mapping[str, bytes]]
-"""Draws a finished run: name -> PNG. Gets the release, and the rounds and progress in order."""
-
+_BY_TREE = {"alone_logloss", "federated_logloss"}
+"""Figures that a bank measures after each tree; its others are final."""
 _BATCH = 1000
 _BATCH_SECONDS = 2.0
 _NAME_LENGTH = 250
@@ -46,6 +46,7 @@ class Recorder:
     Attributes:
         run_id: MLflow's id, None before the first event.
         version: registered version, None before the release.
+        verdict: on the release, None before it and where nothing was evaluated.
         gate_result: the gate's, None before the release.
     """
 
@@ -56,18 +57,24 @@ class Recorder:
         model_name: str | None = None,
         pictures: Pictures | None = None,
         artifact_location: str | None = None,
+        *,
+        report: Report | None = None,
+        acceptance: Limits | None = None,
     ) -> None:
         self.run_id: str | None = None
         self.version: str | None = None
+        self.verdict: Verdict | None = None
         self.gate_result: GateResult | None = None
         self._tracking_uri = tracking_uri
         self._experiment = experiment
         self._model_name = model_name
-        self._pictures = pictures
+        self._pictures, self._report = pictures, report
+        self._acceptance = acceptance or Limits()
         self._artifact_location = artifact_location
         self._client: MlflowClient | None = None
-        self._plan: Plan | None = None
-        self._verdict = ""
+        self._desk: Desk | None = None
+        self._started: events.RunStarted | None = None
+        self._began = 0
         self._history: list[events.Event] = []
         self._tree = 0
         self._sums = {"traffic/bytes_received": 0.0, "traffic/bytes_sent": 0.0, "time/seconds": 0.0, "time/rounds": 0.0}
@@ -87,11 +94,12 @@ class Recorder:
                 self._add_round(event)
             case events.ProgressMade(step=step, metrics=metrics):
                 self._history.append(event)
-                self._measure({f"progress/{name}": value for name, value in metrics.items()}, step, milliseconds)
+                self._add_progress(metrics, step, milliseconds)
                 self._close_tree(step, milliseconds)
             case events.BankMetrics(bank=bank, metrics=metrics):
+                self._history.append(event)
                 own = {f"bank.{_safe(bank)}/{name}": value for name, value in metrics.items()}
-                self._measure(own, self._tree, milliseconds)
+                self._measure(own, self._tree if _BY_TREE & metrics.keys() else 0, milliseconds)
             case events.ModelReleased(release=release):
                 self._release(release, milliseconds)
             case events.AttemptFailed(attempt=attempt, reason=reason):
@@ -114,15 +122,15 @@ class Recorder:
         """Mark the run as failed, if MLflow still takes that; for a run whose record stays incomplete."""
         if self.run_id is not None:
             with contextlib.suppress(Exception):
-                self._fail(reason, int(time.time() * 1000))
+                self._fail(reason, now())
 
     def log_exactness(self, run_id: str, identical: int, total: int) -> None:
         """Add to a run how many of the federation's trees equal those of the pooled model."""
         from mlflow.entities import Metric, RunTag
 
-        now = int(time.time() * 1000)
+        when = now()
         figures = {"identical_trees": identical, "compared_trees": total}
-        metrics = [Metric(f"exactness/{name}", float(value), now, total) for name, value in figures.items()]
+        metrics = [Metric(f"exactness/{name}", float(value), when, total) for name, value in figures.items()]
         tags = [RunTag("riskfed.identical_to_pooled", f"{identical} of {total} trees")]
         self._mlflow.log_batch(run_id, metrics=metrics, tags=tags, synchronous=True)
 
@@ -141,22 +149,22 @@ class Recorder:
     def _start(self, event: events.RunStarted, milliseconds: int) -> None:
         from mlflow.entities import Param
 
-        plan, self._plan = event.plan, event.plan
+        plan, self._started = event.plan, event
+        self._began = self._began or milliseconds
         if self.run_id is None:
             experiment = self._experiment_id()
             self.run_id = self._resumed(experiment, plan) or self._created(experiment, plan, milliseconds)
-        job = {k: v if isinstance(v, str) else json.dumps(v) for k, v in plan.job.model_dump(mode="json").items()}
-        shown = {
-            **job,
-            "protection": plan.protection,
-            **({"key_bits": plan.key_bits} if plan.protection == "paillier" else {}),
-            "banks": len(plan.roster),
-            "roster": ", ".join(plan.roster),
-            "transport": event.transport,
-            "schema_fingerprint": plan.schema_fingerprint,
-        }
-        self._mlflow.log_batch(self._run, params=[Param(k, str(v)) for k, v in shown.items()], synchronous=True)
-        self._tag({"riskfed.attempt": str(plan.attempt), "riskfed.plan_digest": plan.digest.hex()})
+        shown = [Param(name, text) for name, text in shown_parameters(event).items()]
+        self._mlflow.log_batch(self._run, params=shown, synchronous=True)
+        self._tag(
+            {
+                "riskfed.attempt": str(plan.attempt),
+                "riskfed.plan_digest": plan.digest.hex(),
+                "riskfed.roster": ", ".join(plan.roster),
+                "riskfed.transport": event.transport,
+                "schema_fingerprint": plan.schema_fingerprint,
+            }
+        )
 
     def _experiment_id(self) -> str:
         found = self._mlflow.get_experiment_by_name(self._experiment)
@@ -176,8 +184,14 @@ class Recorder:
 
     def _created(self, experiment: str, plan: Plan, milliseconds: int) -> str:
         tags = {"riskfed.run": plan.run, "mlflow.source.name": "riskfed", "mlflow.source.type": "PROJECT"}
-        name = f"training: {len(plan.roster)} banks, {plan.protection}"
+        kind = "monitoring" if plan.job.kind == MONITORING else "training"
+        name = f"{kind}: {len(plan.roster)} banks, {plan.protection}"
         return str(self._mlflow.create_run(experiment, milliseconds, tags, run_name=name).info.run_id)
+
+    def _add_progress(self, metrics: Mapping[str, float], step: int, milliseconds: int) -> None:
+        """Figures by tree. Other jobs have one step, whose figures are the final ones."""
+        if self._started is not None and self._started.plan.job.kind == "horizontal_xgboost":
+            self._measure({f"progress/{name}": value for name, value in metrics.items()}, step, milliseconds)
 
     def _add_round(self, event: events.RoundFinished) -> None:
         self._history.append(event)
@@ -205,60 +219,63 @@ class Recorder:
         self._mlflow.log_batch(self._run, tags=[RunTag(k, v) for k, v in tags.items()], synchronous=True)
 
     def _release(self, release: ModelRelease, milliseconds: int) -> None:
-        plan = self._plan
-        if plan is None:
+        if self._started is None:
             raise RuntimeError("the run has not started")
-        trees = {"trees": len(parse_booster(release.booster)[0])} if release.booster else {}
-        self._verdict = headline(release.metrics, len(plan.roster), plan.protection)
+        plan, trees = self._started.plan, tree_count(release)
         # The switchboard has compared the banks' releases: it emits the event only if all bytes are equal.
-        exactness = {"exactness/banks_agree": 1.0, "exactness/fixed_point_bits": float(release.fixed_point_bits)}
-        final = {f"valid/{name}": value for name, value in release.metrics.items()}
-        counted = {f"valid/{name}": float(value) for name, value in trees.items()}
-        self._measure({**final, **exactness, **counted}, self._tree, milliseconds)
+        agreed = {"exactness/banks_agree": 1.0, "exactness/fixed_point_bits": float(release.fixed_point_bits)}
+        self._measure({**agreed, **({} if trees is None else {"valid/trees": float(trees)})}, 0, milliseconds)
         self.flush()
-        self._mlflow.log_inputs(self._run, [schema_dataset(release.schema)])
-        self._mlflow.log_text(self._run, json.dumps(release.schema.model_dump(mode="json"), indent=1), "schema.json")
-        told = {name: str(value) for name, value in trees.items()}
-        facts = {"banks": ", ".join(plan.roster), "protection": plan.protection, **told}
-        self._tag(
-            {
-                "mlflow.note.content": note(self._verdict, release, facts),
-                "riskfed.verdict": self._verdict,
-                **form_facts(release),
-                "schema": f"{release.schema.name} {release.schema.version}",
-            }
-        )
-        self._mlflow.update_run(self._run, name=self._verdict[:_NAME_LENGTH])
-        self._draw(release)
+        if self._desk is None:
+            self._desk = Desk(self._mlflow, self._acceptance, self._pictures, self._report)
+        facts = {"banks": str(len(plan.roster)), "roster": ", ".join(plan.roster), "protection": plan.protection}
+        facts |= {} if trees is None else {"trees": str(trees)}
+        if release.kind == MONITORING:
+            self._monitor(release, self._desk, plan, facts, milliseconds)
+            return
+        line = headline(release.metrics, len(plan.roster), plan.protection)
+        self.verdict = self._desk.lay_out(release, self._occasion(line, facts, milliseconds))
         if release.form == "withheld":
             self._tag({"riskfed.gate": "the banks withheld the model: there is nothing to register"})
         elif self._model_name is not None:
-            self._register(release, self._model_name, plan)
+            self._register(release, self._model_name, line, facts)
 
-    def _draw(self, release: ModelRelease) -> None:
-        if self._pictures is None:
-            return
-        from PIL import Image
+    def _monitor(
+        self, release: ModelRelease, desk: Desk, plan: Plan, facts: Mapping[str, str], milliseconds: int
+    ) -> None:
+        """A monitoring job releases no model: it is laid out, and told at the monitored model's version."""
+        line = monitoring.headline(release, milliseconds, len(plan.roster), plan.protection)
+        told = {**facts, **monitoring.baseline_facts(self._mlflow, release)}
+        self.verdict = desk.lay_out(release, self._occasion(line, told, milliseconds))
+        monitoring.tell_versions(self._mlflow, release, self.verdict, milliseconds, self._run)
 
-        try:
-            drawn = self._pictures(release, self._history)
-        except Exception as error:  # a run without pictures is worth recording all the same
-            self._tag({"riskfed.pictures": f"could not be drawn: {type(error).__name__}"})
-            return
-        for name, png in drawn.items():
-            picture = Image.open(io.BytesIO(png))
-            self._mlflow.log_image(self._run, picture, key=name, step=self._tree, synchronous=True)
+    def _occasion(self, line: str, facts: Mapping[str, str], milliseconds: int) -> Occasion:
+        return Occasion(self._run, line, facts, self._report_facts(), self._history, self._tree, milliseconds)
 
-    def _register(self, release: ModelRelease, name: str, plan: Plan) -> None:
-        facts = {"protection": plan.protection, "banks": str(len(plan.roster)), "roster": ", ".join(plan.roster)}
+    def _report_facts(self) -> dict[str, str]:
+        """What `riskfed.tracking.release_artifact.load` gives of the run, as far as it is known now."""
+        if self._started is None:
+            return {}
+        totals = {name: self._totals[name] + self._sums[name] for name in self._totals}
+        size = totals["traffic/bytes_received"] + totals["traffic/bytes_sent"]
+        return {
+            **all_parameters(self._started),
+            "run": self._started.plan.run,
+            "started": datetime.fromtimestamp(self._began / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "rounds": f"{totals['time/rounds']:.0f}",
+            "bytes": f"{size:.0f}",
+        }
+
+    def _register(self, release: ModelRelease, name: str, line: str, facts: Mapping[str, str]) -> None:
         if self.version is None:
             self.version = register(
                 release,
                 tracking_uri=self._tracking_uri,
                 run_id=self._run,
                 name=name,
-                verdict=self._verdict,
+                line=line,
                 facts=facts,
+                verdict=self.verdict,
             )
         self.gate_result = gate(self._tracking_uri, name, self.version)
 
@@ -272,7 +289,7 @@ class Recorder:
     def _finish(self, seconds: float, milliseconds: int) -> None:
         ends = {name: self._totals[name] + self._sums[name] for name in self._totals}
         totals = {name.replace("/", "/total_"): value for name, value in ends.items()}
-        self._measure({**totals, "time/run_seconds": seconds}, self._tree, milliseconds)
+        self._measure({**totals, "time/run_seconds": seconds}, 0, milliseconds)
         self.flush()
         self._mlflow.set_terminated(self._run, "FINISHED", milliseconds)
 

@@ -17,10 +17,12 @@ from types import TracebackType
 from typing import Self
 
 from riskfed.errors import RegistryError
+from riskfed.evaluation.limits import Limits, Verdict
 from riskfed.files import write_whole
 from riskfed.protocols import events
+from riskfed.tracking.desk import Pictures, Report
 from riskfed.tracking.gate import GateResult
-from riskfed.tracking.recorder import Pictures, Recorder
+from riskfed.tracking.recorder import Recorder
 
 _log = logging.getLogger("riskfed.tracking")
 _RETRY_SECONDS = 20.0
@@ -40,7 +42,9 @@ class MlflowRun:
         model_name: registered model that the release becomes a version of, and that the gate judges; None registers nothing, and
             neither does a release whose model the banks withheld.
         release_path: file that the release's bytes go to, whatever becomes of MLflow.
-        pictures: draws the finished run (`riskfed.reports.plots.run_pictures`); None draws nothing.
+        pictures: draws the finished run (`riskfed.reports.pictures.run_pictures`); None draws nothing.
+        report: writes the validation report; None writes none.
+        acceptance: limits that the verdict is held against; None takes the common ones.
         artifact_location: where the files of a new experiment go. None leaves it to MLflow: a server decides for itself, and without
             a server it is ``mlruns`` under the working directory.
     """
@@ -53,9 +57,13 @@ class MlflowRun:
         *,
         release_path: Path,
         pictures: Pictures | None = None,
+        report: Report | None = None,
+        acceptance: Limits | None = None,
         artifact_location: str | None = None,
     ) -> None:
-        self._recorder = Recorder(tracking_uri, experiment, model_name, pictures, artifact_location)
+        self._recorder = Recorder(
+            tracking_uri, experiment, model_name, pictures, artifact_location, report=report, acceptance=acceptance
+        )
         self._release_path = Path(release_path)
         self._events: queue.SimpleQueue[tuple[events.Event, int] | None] = queue.SimpleQueue()
         self._problem: Exception | None = None
@@ -85,6 +93,11 @@ class MlflowRun:
     def version(self) -> str | None:
         """Registered version, once it is registered."""
         return self._recorder.version
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict on the release, once it is laid out; None where nothing was evaluated."""
+        return self._recorder.verdict
 
     @property
     def gate_result(self) -> GateResult | None:

@@ -36,7 +36,7 @@ class Registry:
     def add(self, release: ModelRelease) -> str:
         run = self.client.create_run(self.experiment, tags={"riskfed.verdict": "verdict"})
         return register(
-            release, tracking_uri=self.store, run_id=run.info.run_id, name=self.name, verdict="verdict", facts=FACTS
+            release, tracking_uri=self.store, run_id=run.info.run_id, name=self.name, line="verdict", facts=FACTS
         )
 
     def files(self, version: str) -> Path:
@@ -65,7 +65,7 @@ def test_the_registered_model_is_the_released_one(registry: Registry) -> None:
     release = make_release()
     version = registry.add(release)
     files = registry.files(version)
-    assert (files / "model.json").read_bytes() == release.booster
+    assert (files / "model.json").read_bytes() == release.model
     assert Schema(**json.loads((files / "extra_files" / "schema.json").read_text())) == SCHEMA
     requirements = (files / "requirements.txt").read_text().split()
     assert sorted(line.partition("==")[0] for line in requirements) in (
@@ -107,7 +107,7 @@ def test_the_first_sound_model_becomes_champion(registry: Registry) -> None:
     assert registry.aliases == {"champion": "1"}
     tags = registry.client.get_model_version(registry.name, "1").tags
     assert tags["gate"] == "passed"
-    assert "loads back and scores as xgboost does" in tags["gate_reasons"]
+    assert "loads back and scores as the scoring engine does" in tags["gate_reasons"]
 
 
 @pytest.mark.parametrize("auc", [0.5, 0.31, float("nan")])
@@ -131,7 +131,7 @@ def test_only_a_better_challenger_takes_over(registry: Registry, auc: float, mov
     assert (result.champion_version, result.champion_auc) == ("1", 0.70)
     assert registry.aliases == ({"champion": "2"} if moves else {"champion": "1", "challenger": "2"})
     run = registry.client.get_run(registry.client.get_model_version(registry.name, "2").run_id)
-    assert run.info.run_name == ("champion v2: verdict" if moves else "challenger v2: verdict")
+    assert run.info.run_name == ("verdict (champion v2)" if moves else "verdict (challenger v2)")
 
 
 def test_other_held_out_loans_are_told(registry: Registry) -> None:
@@ -187,7 +187,7 @@ def test_a_predictor_that_differs_is_noticed(registry: Registry, monkeypatch: py
 
 
 def test_threshold_rows_visit_both_sides_of_every_split() -> None:
-    parsed = parse_booster(make_release(3, depth=2).booster)
+    parsed = parse_booster(make_release(3, depth=2).model)
     rows = threshold_rows(parsed[0], len(SCHEMA.columns))
     for tree in parsed[0]:
         for node in np.flatnonzero(~tree.is_leaf):
@@ -198,7 +198,7 @@ def test_threshold_rows_visit_both_sides_of_every_split() -> None:
 
 def test_an_unloadable_booster_is_not_registered(registry: Registry) -> None:
     with pytest.raises(RegistryError, match="cannot be loaded by xgboost"):
-        registry.add(dataclasses.replace(make_release(), booster=b'{"learner": {}}'))
+        registry.add(dataclasses.replace(make_release(), model=b'{"learner": {}}'))
     assert not registry.client.search_registered_models(f"name = '{registry.name}'")
 
 

@@ -16,7 +16,7 @@ import xgboost
 from riskfed.errors import RegistryError
 from riskfed.jobs import HorizontalXgboost
 from riskfed.protocols.release import ModelRelease
-from riskfed.reports.plots import run_pictures
+from riskfed.reports.pictures import run_pictures
 from riskfed.serving.engine import ScoringEngine
 from riskfed.serving.registry_client import ModelFolder
 from riskfed.tracking.registry import register
@@ -31,7 +31,7 @@ Tracked = Callable[..., MlflowRun]
 
 def reduced_release() -> ModelRelease:
     full = make_release()
-    trees, base_score, names = parse_booster(full.booster)
+    trees, base_score, names = parse_booster(full.model)
     job = HorizontalXgboost(eta=0.1)
     return full.reduced_to(booster_json([reduced(tree) for tree in trees], names, job, base_score))
 
@@ -55,15 +55,15 @@ def test_a_reduced_model_is_registered_with_tag_and_note(
     tracking = record(tracked, "reduced", release, tmp_path)
     version = client.get_model_version("reduced", tracking.version)
     assert version.tags["release_form"] == "reduced"
-    assert version.tags["booster_sha256"] == hashlib.sha256(release.booster).hexdigest()
-    assert version.tags["bank_model_sha256"] == hashlib.sha256(make_release().booster).hexdigest()
+    assert version.tags["model_sha256"] == hashlib.sha256(release.model).hexdigest()
+    assert version.tags["bank_model_sha256"] == hashlib.sha256(make_release().model).hexdigest()
     assert "release: reduced: predicts as the banks' model does" in version.description
     assert tracking.gate_result is not None
     assert tracking.gate_result.passed
-    assert Path(version.source, "model.json").read_bytes() == release.booster
+    assert Path(version.source, "model.json").read_bytes() == release.model
     images = {Path(file.path).name.split("+")[0] for file in client.list_artifacts(tracking.run_id, "images")}
-    assert "roc" in images
-    assert "feature gain" not in images, "a reduced model states no gain"
+    assert "at a glance~1 roc" in images
+    assert "at a glance~7 feature gain" not in images, "a reduced model states no gain"
 
 
 def test_a_reduced_model_is_served_as_any_other(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_reduced_model_is_served_as_any_other(tmp_path: Path) -> None:
     source = ModelFolder(tmp_path)
     engine = ScoringEngine(source.download(source.resolve()))
     row = SCHEMA.encode(pd.DataFrame([engine.form.example()]))
-    full = xgboost.Booster(model_file=bytearray(make_release().booster))
+    full = xgboost.Booster(model_file=bytearray(make_release().model))
     expected = full.predict(xgboost.DMatrix(row, feature_names=list(SCHEMA.columns)))[0]
     assert np.isclose(engine.score(engine.form.example()).pd, expected, atol=1e-6)
 
@@ -87,19 +87,19 @@ def test_a_withheld_model_leaves_its_figures_and_registers_nothing(
     assert "valid/trees" not in run.data.metrics
     assert run.data.tags["release_form"] == "withheld"
     assert run.data.tags["bank_model_sha256"] == release.model_sha256
-    assert "booster_sha256" not in run.data.tags
+    assert "model_sha256" not in run.data.tags
     assert run.data.tags["riskfed.verdict"].startswith("AUC ")
     assert "the banks keep the model, nobody else has it" in run.data.tags["mlflow.note.content"]
     assert (tracking.version, tracking.gate_result) == (None, None)
     assert not client.search_registered_models("name = 'withheld'")
     images = {Path(file.path).name.split("+")[0] for file in client.list_artifacts(tracking.run_id, "images")}
-    assert {"roc", "calibration", "learning curve logloss"} <= images
+    assert {f"at a glance~{card}" for card in ("1 roc", "3 calibration", "5 learning curve logloss")} <= images
     assert ModelRelease.from_bytes((tmp_path / "release.json").read_bytes()) == release
 
 
 def test_a_withheld_model_cannot_be_registered_by_hand(store: str) -> None:
     with pytest.raises(RegistryError, match="the banks withheld the model"):
-        register(make_release().withheld(), tracking_uri=store, run_id="r", name="m", verdict="v", facts={})
+        register(make_release().withheld(), tracking_uri=store, run_id="r", name="m", line="v", facts={})
 
 
 def test_a_withheld_model_cannot_be_served(tmp_path: Path) -> None:
@@ -113,4 +113,4 @@ def test_a_full_release_says_so(tracked: Tracked, client: mlflow.MlflowClient, t
     tracking = record(tracked, "full", release, tmp_path)
     tags = client.get_run(tracking.run_id).data.tags
     assert tags["release_form"] == "full"
-    assert tags["booster_sha256"] == tags["bank_model_sha256"]
+    assert tags["model_sha256"] == tags["bank_model_sha256"]

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from riskfed.errors import RegistryError
 from riskfed.protocols import events
 from riskfed.protocols.release import ModelRelease
-from riskfed.reports.plots import run_pictures
+from riskfed.reports.pictures import run_pictures
 from riskfed.tracking import run as run_module
 from riskfed.tracking.recorder import Recorder
 from riskfed.tracking.run import MlflowRun
@@ -52,9 +52,11 @@ def test_parameters_and_tags(client: mlflow.MlflowClient, recorded: MlflowRun) -
     assert parameters["n_estimators"] == "20"
     assert parameters["learning_rate"] == "0.1"
     assert parameters["protection"] == "masking"
-    assert parameters["roster"] == "alder, birch, cedar/2"
-    assert parameters["schema_fingerprint"] == SCHEMA.fingerprint
+    assert parameters["banks"] == "3"
+    assert "max_depth" not in parameters, "a default crowds the cards"
     assert "key_bits" not in parameters
+    assert run.data.tags["riskfed.roster"] == "alder, birch, cedar/2"
+    assert run.data.tags["schema_fingerprint"] == SCHEMA.fingerprint
     assert run.data.tags["schema"] == "test-loans 3"
     assert run.data.tags["riskfed.attempt"] == "1"
 
@@ -67,8 +69,8 @@ def test_metrics_by_tree(client: mlflow.MlflowClient, recorded: MlflowRun) -> No
     received = history_of(client, recorded, "traffic/bytes_received")
     assert received == {0: 2 * 3 * RECEIVED, **{tree: 3 * 3 * RECEIVED for tree in range(1, 21)}}
     assert history_of(client, recorded, "time/seconds")[7] == pytest.approx(0.75)
-    assert history_of(client, recorded, "traffic/total_bytes_received") == {20: (2 + 60 + 1) * 3 * RECEIVED}
-    assert history_of(client, recorded, "valid/auc") == {20: release.metrics["auc"]}
+    assert history_of(client, recorded, "traffic/total_bytes_received") == {0: (2 + 60 + 1) * 3 * RECEIVED}
+    assert history_of(client, recorded, "valid/auc") == {0: release.metrics["auc"]}
     final = client.get_run(recorded.run_id).data.metrics
     assert final["time/run_seconds"] == 12.5
     assert final["exactness/banks_agree"] == 1
@@ -84,7 +86,8 @@ def test_figures_of_one_bank_only_where_it_shows_them(client: mlflow.MlflowClien
 
 def test_the_verdict_is_what_one_sees_first(client: mlflow.MlflowClient, recorded: MlflowRun) -> None:
     run, auc = client.get_run(recorded.run_id), make_release().metrics["auc"]
-    assert run.info.run_name.startswith(f"champion v1: AUC {auc:.4f}, KS ")
+    assert run.info.run_name.startswith(f"AUC {auc:.4f}, KS ")
+    assert run.info.run_name.endswith(", 3 banks, masking (champion v1)")
     assert f"AUC {auc:.4f}" in run.data.tags["mlflow.note.content"].splitlines()[0]
     experiment = client.get_experiment(run.info.experiment_id)
     assert experiment.tags["mlflow.note.content"].startswith("**champion of recorded-model: version 1")
@@ -100,7 +103,9 @@ def test_the_schema_is_a_dataset_without_rows(client: mlflow.MlflowClient, recor
 
 def test_pictures_are_cards(client: mlflow.MlflowClient, recorded: MlflowRun) -> None:
     names = {Path(file.path).name.split("+")[0] for file in client.list_artifacts(recorded.run_id, "images")}
-    assert {"roc", "calibration", "feature gain", "bytes per round", "seconds per tree"} <= names
+    assert {
+        f"at a glance~{card}" for card in ("1 roc", "3 calibration", "7 feature gain", "8 traffic", "9 time")
+    } <= names
 
 
 def test_the_release_is_on_disk(recorded: MlflowRun) -> None:

@@ -1,0 +1,159 @@
+"""A model card in the order of Mitchell et al. (2019, Model Cards for Model Reporting, FAT* '19, section 4), as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from riskfed.evaluation.limits import Verdict
+from riskfed.evaluation.record import Evaluation, Interval
+from riskfed.protocols.release import ModelRelease
+from riskfed.protocols.release_verdict import scorecard_of
+from riskfed.tracking.tables import Table, checks
+from riskfed.tracking.verdict import summary
+from riskfed.trees.booster_json import parse_booster
+
+_KINDS = {
+    "horizontal_xgboost": "gradient-boosted trees (XGBoost), the same trees that pooling the records would give",
+    "horizontal_scorecard": "points scorecard: logistic regression on weights of evidence, equal to the pooled fit",
+    "model_monitoring": "no model: figures of a model in use, measured on recent loans",
+}
+_NOT_MEASURED = "Nothing was evaluated: too few loans of both kinds were held out."
+
+
+def model_card(name: str, line: str, release: ModelRelease, facts: Mapping[str, str], verdict: Verdict | None) -> str:
+    """The card.
+
+    Args:
+        name: of the model.
+        line: headline.
+        release: the model.
+        facts: of the run, by name.
+        verdict: on it.
+    """
+    evaluation = release.evaluation
+    parts = {
+        "Model details": _details(release, facts),
+        "Intended use": _use(release),
+        "Factors": _factors(release, evaluation),
+        "Metrics": _metrics(evaluation),
+        "Evaluation data": _evaluation_data(release, evaluation),
+        "Training data": _training_data(release, evaluation, facts),
+        "Quantitative analyses": _analyses(evaluation, verdict),
+        "Ethical considerations": _ethics(release, evaluation),
+        "Caveats and recommendations": _caveats(release, evaluation),
+    }
+    body = "\n\n".join(f"## {heading}\n{text}" for heading, text in parts.items())
+    return f"# {name}\n\n{summary(line, verdict)}\n\n{body}\n"
+
+
+def _details(release: ModelRelease, facts: Mapping[str, str]) -> str:
+    card = scorecard_of(release)
+    size = ""
+    if card is not None:
+        size = (
+            f", {len(card.variables)} variables, {card.base_score:g} points at {card.base_odds:g}:1, PDO {card.pdo:g}"
+        )
+    elif release.model:
+        size = f", {len(parse_booster(release.model).trees)} trees"
+    told = [f"- {fact}: {value}" for fact, value in facts.items()]
+    return "\n".join(
+        [
+            f"- kind: {_KINDS.get(release.kind, release.kind)}{size}",
+            f"- consortium: {release.schema.name}, schema version {release.schema.version}; questions go to its members, named below",
+            *told,
+            f"- what was released: {release.form}; sha256 of the banks' model `{release.model_sha256}`",
+        ]
+    )
+
+
+def _use(release: ModelRelease) -> str:
+    default = release.schema.description or f"`{release.schema.target}` = 1 in the members' records"
+    return (
+        "Ranks applicants by the probability of default, for credit decisions of the consortium's members under their own policies. "
+        f"Default and population: {default}. Out of scope: applicants who do not meet the schema, other products or periods than "
+        "the training data's, and pricing or provisioning without a calibration for that purpose."
+    )
+
+
+def _factors(release: ModelRelease, evaluation: Evaluation | None) -> str:
+    named = {f"{attribute.name} ({attribute.role})" for attribute in release.schema.attributes}
+    if not named:
+        return "The schema names no segments, protected groups or cohorts, so no figures are broken down."
+    shown = sorted({group.attribute for group in evaluation.groups}) if evaluation else []
+    return f"Named by the schema: {', '.join(sorted(named))}. Broken down below: {', '.join(shown) or 'none'}."
+
+
+def _metrics(evaluation: Evaluation | None) -> str:
+    if evaluation is None:
+        return _NOT_MEASURED
+    return (
+        "AUC with DeLong's 95 % interval and KS for ranking; slope and intercept of the logistic recalibration, and Jeffreys' test by "
+        "grade, for the level of the PDs; PSI and CSI for stability. All are sums over the banks, equal to those of pooled records. "
+        f"Groups are compared at the cut-off of {evaluation.cutoff} points, which approves {evaluation.approval_rate:.1%}."
+    )
+
+
+def _evaluation_data(release: ModelRelease, evaluation: Evaluation | None) -> str:
+    if evaluation is None:
+        return _NOT_MEASURED
+    who = evaluation.population
+    recent = f" Recent cohorts: {', '.join(map(str, who.recent))}." if who.recent else ""
+    found = "measured" if release.kind == "model_monitoring" else "held out by a hash of each loan's own features"
+    return f"{who.rows:,} loans of {who.banks} banks, {who.defaults:,} in default ({who.default_rate:.2%}), {found}.{recent}"
+
+
+def _training_data(release: ModelRelease, evaluation: Evaluation | None, facts: Mapping[str, str]) -> str:
+    features = f"{len(release.schema.features)} features of schema `{release.schema.fingerprint[:12]}`"
+    who = f"Banks: {facts.get('roster', facts.get('banks', 'not stated'))}. Their records never left them."
+    cohort = release.schema.cohort
+    window = f" Data window: {cohort.name} {cohort.groups[0]} to {cohort.groups[-1]}." if cohort else ""
+    if evaluation is None:
+        return f"{features}. {who}{window}"
+    people = evaluation.population
+    rate = people.development_defaults / people.development_rows if people.development_rows else 0.0
+    rows = f"{people.development_rows:,} loans, {people.development_defaults:,} in default ({rate:.2%}), {features}"
+    return f"{rows}. {who}{window}"
+
+
+def _analyses(evaluation: Evaluation | None, verdict: Verdict | None) -> str:
+    if evaluation is None:
+        return _NOT_MEASURED
+    rank, fit = evaluation.discrimination, evaluation.calibration
+    rows = [
+        ("AUC", _estimate(rank.auc)),
+        ("Gini", _estimate(rank.gini)),
+        ("KS", f"{rank.ks:.4f}"),
+        ("calibration slope", _estimate(fit.slope)),
+        ("calibration intercept", _estimate(fit.intercept)),
+        ("mean PD", f"{fit.mean_pd:.4f}"),
+        ("observed default rate", f"{fit.default_rate:.4f}"),
+    ]
+    figures = Table(("figure", "value (95 % interval)"), rows).to_markdown()
+    limits = "" if verdict is None else "\n\n" + checks(verdict).to_markdown()
+    return figures + limits
+
+
+def _ethics(release: ModelRelease, evaluation: Evaluation | None) -> str:
+    protected = [attribute.name for attribute in release.schema.attributes if attribute.role == "protected"]
+    if not protected or evaluation is None:
+        return "No protected group was named and measured, so nothing is known of how the model treats them."
+    rows = [(g.attribute, g.level, g.rows, g.air, g.smd) for g in evaluation.groups if g.role == "protected"]
+    table = Table(("attribute", "level", "loans", "AIR", "SMD"), rows).to_markdown()
+    return f"The model does not use these attributes unless they are features too.\n\n{table}"
+
+
+def _caveats(release: ModelRelease, evaluation: Evaluation | None) -> str:
+    told = ["Rejected applicants have no outcome and are not in the data; no reject inference was made."]
+    if evaluation is not None:
+        left_out = f"; {evaluation.left_out} were left out" if evaluation.left_out else ""
+        told.append(f"No published cell holds fewer than {evaluation.least_cell} loans{left_out}.")
+    if release.form == "withheld":
+        told.append("The banks withheld the model: it can be scored at the banks only.")
+    told.append("Watch stability and calibration on recent loans, and revise the model when a limit turns red.")
+    return "\n".join(f"- {line}" for line in told)
+
+
+def _estimate(estimate: Interval) -> str:
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.4f}"
+    return f"{estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f})"

@@ -1,0 +1,33 @@
+"""A run's parameters: all of them for the report, and those that MLflow is told.
+
+MLflow writes every parameter of a run over every card of its chart view, and 20 of them leave no room for the picture. So it is told what
+the job sets otherwise than by default, and nothing that is long; all the rest is in the run's ``run.json`` and in tags.
+"""
+
+from __future__ import annotations
+
+import json
+
+from riskfed.protocols import events
+
+_SHOWN_LENGTH = 40
+
+
+def all_parameters(event: events.RunStarted) -> dict[str, str]:
+    """The job and how it is run, as texts by name."""
+    plan = event.plan
+    job = {k: v if isinstance(v, str) else json.dumps(v) for k, v in plan.job.model_dump(mode="json").items()}
+    bits = {"key_bits": str(plan.key_bits)} if plan.protection == "paillier" else {}
+    run = {"protection": plan.protection, **bits, "banks": str(len(plan.roster)), "roster": ", ".join(plan.roster)}
+    return {**job, **run, "transport": event.transport}
+
+
+def shown_parameters(event: events.RunStarted) -> dict[str, str]:
+    """Those that MLflow is told: what is not the default, protection and number of banks."""
+    job = event.plan.job
+    fields = type(job).model_fields
+    chosen = {
+        name for name, field in fields.items() if getattr(job, name) != field.get_default(call_default_factory=True)
+    }
+    told = {*chosen, "protection", "key_bits", "banks"}
+    return {n: text for n, text in all_parameters(event).items() if n in told and len(text) <= _SHOWN_LENGTH}
