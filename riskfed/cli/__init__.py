@@ -5,6 +5,7 @@ Every error that riskfed raises on purpose becomes one line on standard error an
     0  done                      3  records do not meet the schema
     1  failed                    4  a bank's policy refuses
     2  a file or argument is wrong
+    10, 20  `riskfed monitor` says amber, red
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from riskfed.cli import demo, node, operator, serve
+from riskfed.cli import demo, monitor, node, operator, promote, report, serve
 from riskfed.errors import ConfigurationError, ContractError, PolicyError, RiskfedError
 
 _EXIT_CODES: tuple[tuple[type[RiskfedError], int], ...] = (
@@ -50,6 +51,15 @@ app = typer.Typer(
     help="Banks train one default-prediction model together; no loan record leaves any of them.",
 )
 app.add_typer(node.app, name="node")
-_commands: tuple[Callable[..., None], ...] = (*operator.COMMANDS, serve.serve, demo.demo, demo.up, demo.down)
+_commands: tuple[Callable[..., None], ...] = (
+    *operator.COMMANDS,
+    monitor.monitor,
+    report.report,
+    promote.promote,
+    serve.serve,
+    demo.demo,
+    demo.up,
+    demo.down,
+)
 for command in _commands:
     app.command()(command)

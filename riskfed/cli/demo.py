@@ -31,7 +31,12 @@ def demo(
     from riskfed.jobs import HorizontalXgboost
 
     job = HorizontalXgboost(
-        n_estimators=trees, max_depth=depth, max_bin=max_bin, learning_rate=0.15, validation_fraction=0.2
+        n_estimators=trees,
+        max_depth=depth,
+        max_bin=max_bin,
+        learning_rate=0.15,
+        validation_fraction=0.2,
+        compare_alone=True,
     )
     settings = Settings(folder.resolve(), job, protection, transport=transport, keep=keep)
     run_demo(settings, Console(soft_wrap=True))

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from riskfed.cli.champion import name_champion
 from riskfed.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from riskfed.flower.control import Control
+    from riskfed.flower.outcome import Outcome
     from riskfed.flower.watch import Launch
 
 Job = Annotated[Path, typer.Option("--job", "-j", help="The run file, TOML or JSON.")]
@@ -36,12 +38,21 @@ def train(
     connection: Connection = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that failed or was stopped.")] = False,
     attach: Annotated[bool, typer.Option("--attach", help="Start nothing; follow the run that goes on.")] = False,
+    champion: Annotated[
+        bool, typer.Option("--champion", help="Compare the model, loan by loan, with the registry's champion.")
+    ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to follow the run; it goes on after that.")] = float("inf"),
 ) -> None:
     """Run a job with the banks of its roster, and follow it to its end: a bar on a terminal, JSON lines otherwise.
 
     Exit code 0: the model is out. Ctrl-C ends the following, not the run.
     """
+    outcome = run_to_end(name_champion(job) if champion else job, connection, resume, attach, timeout)
+    raise typer.Exit(0 if outcome.status == "finished" else 1)
+
+
+def run_to_end(job: Path, connection: str | None, resume: bool, attach: bool, timeout: float) -> Outcome:
+    """Start a run, or go on with or attach to one, follow it and report how it ended. Arguments as of `train`."""
     from riskfed.flower.run_file import RunFile
     from riskfed.flower.watch import launch, watch
 
@@ -58,7 +69,7 @@ def train(
         )
         raise typer.Exit(_INTERRUPTED) from None
     _report_outcome(asdict(outcome), run.release_file)
-    raise typer.Exit(0 if outcome.status == "finished" else 1)
+    return outcome
 
 
 def status(job: Job = _JOB, connection: Connection = None) -> None:

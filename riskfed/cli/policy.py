@@ -44,9 +44,7 @@ def pending(
     asked = [each for each in _approvals(_load(config)).asked() if every or each.waits]
     for each in asked:
         job, roster = each.plan.job, ", ".join(each.plan.roster)
-        typer.echo(
-            f"{_id(each)}  {each.at[:19]}  run {each.plan.run}  {job.n_estimators} trees with {roster}  {_state(each)}"
-        )
+        typer.echo(f"{_id(each)}  {each.at[:19]}  run {each.plan.run}  {job.kind} with {roster}  {_state(each)}")
     if not asked:
         typer.echo("no plan waits")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from riskfed.jobs import HorizontalXgboost
-from riskfed.protocols.evaluation import score_cells
+from riskfed.protocols.measuring.score_cells import score_cells
 from riskfed.protocols.program import run_alone
 from riskfed.protocols.records import Records, is_held_out
 from riskfed.protocols.release import ModelRelease
@@ -59,7 +59,7 @@ def compare(
     """
     frame = pd.concat(banks.values(), ignore_index=True)
     pooled_bytes = bytes(pooled_reference(frame, pooled_cuts(frame, schema, job), job).save_raw("json"))
-    federated, pooled = parse_booster(release.booster), parse_booster(pooled_bytes)
+    federated, pooled = parse_booster(release.model), parse_booster(pooled_bytes)
     held_out = Records.from_frame(frame, schema).hold_out(job.validation_fraction, job.validation_seed)[1]
     own_held_out = {
         bank: Records.from_frame(records, schema).hold_out(job.validation_fraction, job.validation_seed)[1]
@@ -74,7 +74,7 @@ def compare(
         own_rows={b: (_measure(alone[b], rows), _measure(common, rows)) for b, rows in own_held_out.items()},
         trees=len(federated.trees),
         trees_identical=identical_trees(federated.trees, pooled.trees),
-        bytes_identical=pooled_bytes == release.booster,
+        bytes_identical=pooled_bytes == release.model,
     )
 
 

@@ -17,18 +17,23 @@ from rich.console import Console
 
 from riskfed.demo.comparison import an_applicant, compare
 from riskfed.demo.consortium import Consortium, lay_out
+from riskfed.demo.next_steps import show_next_steps, write_run_files
 from riskfed.demo.summary import Report, show, write_summary
 from riskfed.demo.warm_up import compile_kernels
 from riskfed.errors import RunFailedError
+from riskfed.evaluation.limits import Limit, Limits
 from riskfed.flower.outcome import Outcome
 from riskfed.flower.run_file import RunFile
 from riskfed.jobs import HorizontalXgboost
 from riskfed.protocols.release import ModelRelease
+from riskfed.protocols.release_verdict import judge_release
 from riskfed.reports.progress import ProgressBar
 from riskfed.stack.loopback import LoopbackStack
 
 MODEL = "riskfed-pd"
 EXPERIMENT = "Taiwan credit cards"
+ACCEPTANCE = Limits(calibration_slope=Limit(amber=0.1), calibration_gap=Limit(amber=0.1))
+"""No red for the PDs: those of a short demo may be far off, and its model is to be served all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,13 @@ def run_demo(settings: Settings, console: Console) -> None:
             api = starting.result()
         applicant = an_applicant(consortium.banks, consortium.schema, settings.job)
         score = _score(api, applicant)
-        report = Report(comparison, outcome, score, applicant, tracking_uri, api, MODEL, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        report = Report(
+            comparison, outcome, score, applicant, tracking_uri, api, MODEL, judge_release(release, ACCEPTANCE), seconds
+        )
         show(report, console, kept=settings.keep)
+        if settings.keep:
+            show_next_steps(settings.folder, stack, outcome, console)
         write_summary(report, settings.folder / "summary.json")
         if settings.keep:
             _wait(settings.folder, console)
@@ -100,21 +110,25 @@ def _train(
     stack: LoopbackStack, settings: Settings, tracking_uri: str, nodes: Mapping[str, int], console: Console
 ) -> Outcome:
     folder = settings.folder
-    run_file = folder / "run.json"
-    RunFile(
+    run_file = write_run_files(folder, _run_file(settings, tracking_uri, nodes))
+    with ProgressBar(console) as follow:
+        outcome = stack.run(run_file, progress=follow)
+    if outcome.status != "finished":
+        raise RunFailedError(f"the run ended as {outcome.status}: {outcome.reason}; logs are in {folder / 'logs'}")
+    return outcome
+
+
+def _run_file(settings: Settings, tracking_uri: str, nodes: Mapping[str, int]) -> RunFile:
+    return RunFile(
         job=settings.job,
         protection=settings.protection,
         key_bits=settings.key_bits,
         transport=settings.transport,
         roster=nodes,
         schema_file=Path("schema.json"),
+        acceptance=ACCEPTANCE,
         tracking={"uri": tracking_uri, "experiment": EXPERIMENT, "model": MODEL},
-    ).save(run_file)
-    with ProgressBar(console) as follow:
-        outcome = stack.run(run_file, progress=follow)
-    if outcome.status != "finished":
-        raise RunFailedError(f"the run ended as {outcome.status}: {outcome.reason}; logs are in {folder / 'logs'}")
-    return outcome
+    )
 
 
 def _score(api: str, applicant: Mapping[str, float]) -> dict[str, Any]:

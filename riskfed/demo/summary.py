@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from riskfed.demo.comparison import Comparison, Figures
+from riskfed.evaluation.limits import Verdict
 from riskfed.flower.outcome import Outcome
 
 
@@ -26,6 +27,7 @@ class Report:
         applicant: whom it scored.
         tracking_uri, api: addresses of MLflow and the scoring API.
         model: registered name.
+        verdict: on the model, against the usual limits.
         seconds: wall time of the whole demo.
     """
 
@@ -36,6 +38,7 @@ class Report:
     tracking_uri: str
     api: str
     model: str
+    verdict: Verdict | None
     seconds: float
 
     @property
@@ -77,7 +80,10 @@ def show(report: Report, console: Console, *, kept: bool) -> None:
     console.print(
         f"applicant scored at {report.api}/v1/score: PD {report.score['pd']:.4f}, {report.score['score']} points"
     )
-    console.print(f"model: {report.model_uri} (alias champion) in MLflow")
+    if report.verdict is not None:
+        told = "; ".join(report.verdict.reasons) or f"all {len(report.verdict.checks)} figures keep to their limits"
+        console.print(f"verdict: [bold]{report.verdict.colour.upper()}[/] ({told})")
+    console.print(f"model: {report.model_uri} (alias champion) in MLflow, with its validation report")
     if kept:
         console.print(f"MLflow: {report.tracking_uri}/#/experiments?workflowType=machine_learning")
         console.print(f"scoring API: {report.api}/openapi.json")
@@ -107,6 +113,7 @@ def write_summary(report: Report, path: Path) -> None:
         "rounds": run.rounds,
         "protection": run.protection,
         "transport": run.transport,
+        "verdict": None if report.verdict is None else report.verdict.colour,
         "model_uri": report.model_uri,
         "tracking_uri": report.tracking_uri,
         "scoring_api": report.api,

@@ -51,7 +51,7 @@ class ProgressFile:
     """Appends events as JSON lines, for whoever follows a run from another process.
 
     Every line has ``event`` and ``at`` (UTC, ISO 8601). `RunStarted` adds ``run``, ``attempt``, ``banks``, ``transport``,
-    ``protection`` and ``most_trees``; `RoundFinished` ``step``, ``seconds``, ``received`` and ``sent`` (bank -> bytes);
+    ``protection``, ``job`` (its kind) and ``most_trees``; `RoundFinished` ``step``, ``seconds``, ``received`` and ``sent`` (bank -> bytes);
     `ProgressMade` ``step`` and ``metrics``; `AttemptFailed` and `RunFailed` ``reason``. `riskfed.flower.progress` reads them.
     """
 
@@ -99,7 +99,12 @@ class ReleaseFile:
 def _fields(event: Event) -> dict[str, Any]:
     match event:
         case events.RunStarted(plan=plan, transport=transport):
-            how = {"transport": transport, "protection": plan.protection, "most_trees": plan.job.n_estimators}
+            how = {
+                "transport": transport,
+                "protection": plan.protection,
+                "most_trees": plan.job.most_steps,
+                "job": plan.job.kind,
+            }
             return {"run": plan.run, "attempt": plan.attempt, "banks": list(plan.roster), **how}
         case events.RoundFinished(step=step, seconds=seconds, received=received, sent=sent):
             return {"step": step, "seconds": round(seconds, 6), "received": dict(received), "sent": dict(sent)}

@@ -74,7 +74,7 @@ class RunMetrics:
         facts = (version("riskfed"), plan.run, plan.job.kind, plan.protection, event.transport)
         self._info.labels(*facts).set(1)
         self._attempt.set(plan.attempt)
-        self._most_trees.set(plan.job.n_estimators)
+        self._most_trees.set(plan.job.most_steps)
         self._enter("opening")
 
     def _count(self, event: events.RoundFinished) -> None:

@@ -22,7 +22,8 @@ class Outcome:
         seconds: wall time in the ServerApp, waiting for the banks included.
         attempts: attempts that this ServerApp has begun; more than one where a bank was lost and came back.
         rounds: lock-steps served.
-        trees: trees grown.
+        job: its kind.
+        trees: trees grown, or steps of a job that grows none.
         received, sent: bytes by bank, as the server sees it.
         unconfirmed: bank -> why it did not confirm that it has stored the model.
         tracking: facts from the listeners, such as the id of the run in MLflow.
@@ -36,6 +37,7 @@ class Outcome:
     seconds: float = 0.0
     attempts: int = 1
     rounds: int = 0
+    job: str = ""
     trees: int = 0
     received: Mapping[str, int] = field(default_factory=dict)
     sent: Mapping[str, int] = field(default_factory=dict)

@@ -11,7 +11,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
 
 from riskfed.errors import ConfigurationError
-from riskfed.jobs import HorizontalXgboost, job_from_dict
+from riskfed.evaluation.limits import Limits as Acceptance
+from riskfed.jobs import Job, job_from_dict
 from riskfed.plan import Plan
 from riskfed.schema import Schema
 
@@ -68,6 +69,7 @@ class RunFile(BaseModel):
         on_loss: when a bank is lost, "wait" for it within `Limits.loss_timeout` and go on from the last tree that all banks have; or
             "fail" at once, to be resumed by hand.
         session, limits: see there.
+        acceptance: limits on the model, which its verdict is held against; banks are not told of them.
         tracking: handed on to whoever makes the listeners.
 
     Paths are relative to the file's own folder.
@@ -75,7 +77,7 @@ class RunFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    job: SerializeAsAny[HorizontalXgboost]
+    job: SerializeAsAny[Job]
     protection: Literal["masking", "paillier"] = "masking"
     key_bits: int = 2048
     transport: Literal["session", "message"] = "session"
@@ -89,6 +91,7 @@ class RunFile(BaseModel):
     on_loss: Literal["wait", "fail"] = "wait"
     session: SessionSettings = SessionSettings()
     limits: Limits = Limits()
+    acceptance: Acceptance = Acceptance()
     tracking: Mapping[str, Any] | None = None
 
     @field_validator("job", mode="before")

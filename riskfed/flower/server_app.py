@@ -88,6 +88,7 @@ def serve_run(grid: Grid, run_file: RunFile, run: str | None, listeners: Listene
         seconds=time.monotonic() - started,
         attempts=books.attempts,
         rounds=books.rounds,
+        job=run_file.job.kind,
         trees=books.trees,
         received=books.received,
         sent=books.sent,

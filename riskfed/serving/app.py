@@ -55,7 +55,7 @@ class ServedModel(BaseModel):
     name: str
     version: str
     alias: str | None
-    sha256: str = Field(description="of the booster's JSON, equal to that of the booster which the banks released")
+    sha256: str = Field(description="of the model's JSON, equal to that of the model which the banks released")
 
 
 class ScoreResponse(BaseModel):

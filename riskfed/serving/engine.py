@@ -10,16 +10,14 @@ import numpy as np
 
 from riskfed.errors import RegistryError, RiskfedError
 from riskfed.scorecard.points import ScoreScale
+from riskfed.scoring import read_model, scale_of
 from riskfed.serving.applicant import ApplicantForm
 from riskfed.serving.registry_client import ModelFiles
-from riskfed.trees.booster_json import parse_booster
-from riskfed.trees.logit import sigmoid
-from riskfed.trees.predictor import Predictor
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A scored applicant: probability of default, float32 like XGBoost's, and points (higher is better)."""
+    """A scored applicant: probability of default, of trees float32 like XGBoost's, and points (higher is better)."""
 
     pd: float
     points: int
@@ -36,17 +34,11 @@ class ScoringEngine:
         self.model = files.reference
         self.sha256 = files.sha256
         self.form = ApplicantForm(files.schema)
-        self.scale = scale or ScoreScale()
         try:
-            trees, base_score, columns = parse_booster(files.booster)
-            self._predictor = Predictor(trees, base_score)
+            self._model = read_model(files.model, files.schema)
+            self.scale = scale or scale_of(files.model) or ScoreScale()
         except RiskfedError as error:
-            raise RegistryError(f"model {files.reference}: {error}; register it again") from None
-        if tuple(columns) != files.schema.columns:
-            raise RegistryError(
-                f"model {files.reference} has {len(columns)} columns that are not the {len(files.schema.columns)} of its "
-                "schema, in order; register the model with the schema that it was trained on"
-            )
+            raise RegistryError(f"model {files.reference}: {error}") from None
 
     def score(self, applicant: Mapping[str, Any]) -> Score:
         """Score one applicant.
@@ -74,5 +66,5 @@ class ScoringEngine:
 
     def _score_row(self, row: np.ndarray) -> Score:
         # The margin is logit(PD) before rounding to a PD: it keeps the points exact where the PD rounds to 0 or 1.
-        margins = self._predictor.margins(row)
-        return Score(float(sigmoid(margins)[0]), int(self.scale.points_of_log_odds(margins)[0]))
+        margins = self._model.margins(row)
+        return Score(float(self._model.pd(row)[0]), int(self.scale.points_of_log_odds(margins)[0]))

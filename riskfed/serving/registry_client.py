@@ -32,14 +32,14 @@ class ModelReference:
         version: registered version.
         alias: what it was resolved from; None for a folder.
         source: the registry's id of the files, which a re-created version of the same number does not share.
-        booster_sha256: sha256 (hex) that the registry states for the booster.
+        model_sha256: sha256 (hex) that the registry states for the booster.
     """
 
     name: str
     version: str
     alias: str | None
     source: str
-    booster_sha256: str
+    model_sha256: str
 
     def __str__(self) -> str:
         return f"{self.name} version {self.version}"
@@ -50,20 +50,20 @@ class ModelFiles:
     """A model's files: XGBoost's JSON and the schema that its rows are encoded by."""
 
     reference: ModelReference
-    booster: bytes = field(repr=False)
+    model: bytes = field(repr=False)
     schema: Schema
 
     def __post_init__(self) -> None:
-        if self.sha256 != self.reference.booster_sha256:
+        if self.sha256 != self.reference.model_sha256:
             raise RegistryError(
                 f"model {self.reference}: the booster's sha256 is {self.sha256[:12]}..., the registry's tag says "
-                f"{self.reference.booster_sha256[:12] or 'nothing'}...; register the model again"
+                f"{self.reference.model_sha256[:12] or 'nothing'}...; register the model again"
             )
 
     @property
     def sha256(self) -> str:
         """sha256 (hex) of the booster's bytes; equals that of the booster which the banks released."""
-        return hashlib.sha256(self.booster).hexdigest()
+        return hashlib.sha256(self.model).hexdigest()
 
 
 class ModelSource(Protocol):
@@ -106,7 +106,7 @@ class MlflowRegistry:
                 version=str(version["version"]),
                 alias=self.alias,
                 source=version["source"],
-                booster_sha256=tags.get("booster_sha256", ""),
+                model_sha256=tags.get("model_sha256", ""),
             )
         except (KeyError, TypeError):
             raise RegistryError(f"{self._address} answered with something that is no model version") from None
@@ -191,7 +191,7 @@ class ModelFolder:
                 raise RegistryError(
                     f"{release} holds no model: the banks withheld it; each of them scores with its own copy (riskfed node score)"
                 )
-            return read.booster, read.schema
+            return read.model, read.schema
         schema = self._folder / "extra_files" / "schema.json"
         if not schema.exists():
             schema = self._folder / "schema.json"

@@ -30,13 +30,13 @@ def test_the_demo_trains_registers_scores_and_leaves_nothing_behind(tmp_path):
     assert summary["model_uri"] == "models:/riskfed-pd/1"
     assert 0 < summary["applicant_score"]["pd"] < 1
     for bank in summary["auc_alone"]:
-        current = list((folder / bank / "models").rglob("booster.json"))
+        current = list((folder / bank / "models").rglob("model.json"))
         assert [path.read_bytes() for path in current] == [_released(folder)]
     assert not [line for line in _processes() if str(folder) in line]
 
 
 def _released(folder: Path) -> bytes:
-    return json.loads((folder / "release.json").read_text())["booster"].encode()
+    return json.loads((folder / "release.json").read_text())["model"].encode()
 
 
 def _processes() -> list[str]:

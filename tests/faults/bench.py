@@ -158,7 +158,7 @@ class Bench:
     def identical(self, name: str) -> bool:
         """Whether the run of this name has released the pooled model, to the last byte."""
         data = (self.stack.folder / "runs" / name / "release.json").read_bytes()
-        return ModelRelease.from_bytes(data).booster == self.expected
+        return ModelRelease.from_bytes(data).model == self.expected
 
     def find(self, part: str, bank: str | None = None) -> list[psutil.Process]:
         """Processes of one part of the federation; of one bank, where one is named."""

@@ -60,7 +60,7 @@ def schema() -> Schema:
 @cache
 def local_booster() -> bytes:
     """The model that the same banks train in one process."""
-    return simulate(records(), schema(), JOB).release.booster
+    return simulate(records(), schema(), JOB).release.model
 
 
 class PartyVault:

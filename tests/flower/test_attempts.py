@@ -22,7 +22,7 @@ PATIENT = Limits(connect_timeout=20, round_timeout=20, farewell_timeout=5, loss_
 
 
 def released(folder: Path) -> bytes:
-    return ModelRelease.from_bytes((folder / "release.json").read_bytes()).booster
+    return ModelRelease.from_bytes((folder / "release.json").read_bytes()).model
 
 
 def state(folder: Path) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def test_the_model_is_the_one_that_is_trained_in_one_process(federation: Federat
 
     assert (outcome.status, outcome.reason, outcome.unconfirmed) == ("finished", "", {})
     release = ModelRelease.from_bytes((federation.folder / "release.json").read_bytes())
-    assert release.booster == local_booster()
+    assert release.model == local_booster()
     assert all(vault.party.finished for vault in federation.vaults.values())
     assert outcome.trees == JOB.n_estimators
     assert min(outcome.received[bank] for bank in NODES) > 0
@@ -198,7 +198,7 @@ def test_a_tracker_that_could_not_record_all_is_told_though_the_model_is_out(fed
     outcome = serve_run(federation.grid, write_run_file(federation.folder), "run-1", lambda *_: [Tracker()])
 
     assert (outcome.status, outcome.reason) == ("unrecorded", "MLflow is down")
-    assert ModelRelease.from_bytes((federation.folder / "release.json").read_bytes()).booster == local_booster()
+    assert ModelRelease.from_bytes((federation.folder / "release.json").read_bytes()).model == local_booster()
 
 
 def test_a_release_that_cannot_be_written_is_told(federation: Federation) -> None:
@@ -227,5 +227,5 @@ def test_the_stock_loop_of_flowers_strategies_can_drive_it_too(federation: Feder
     result = Strategy.start(strategy, federation.grid, ArrayRecord(), num_rounds=40)
 
     release = ModelRelease.from_bytes(result.arrays["release"].data)
-    assert release.booster == local_booster()
+    assert release.model == local_booster()
     assert len(result.train_metrics_clientapp) < 40

@@ -16,7 +16,7 @@ from bank_nodes.keystore import generate_identity, write_consortium, write_node_
 from bank_nodes.log import read_log
 from riskfed.flower.outcome import Outcome
 from riskfed.flower.run_file import Limits
-from riskfed.jobs import HorizontalXgboost
+from riskfed.jobs import HorizontalScorecard, HorizontalXgboost, ModelMonitoring
 from riskfed.protocols.release import ModelRelease
 from riskfed.simulation import simulate
 from riskfed.stack.loopback import LoopbackStack
@@ -83,7 +83,7 @@ class Deployment:
         return [line for line in log if line.get("run") == f"{outcome.run}/1"]
 
     def stored(self, bank: str, run: str) -> bytes:
-        return (self.folder / bank / "models" / run / "booster.json").read_bytes()
+        return (self.folder / bank / "models" / run / "model.json").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -117,14 +117,34 @@ def test_all_banks_store_the_model_that_is_trained_in_one_process(deployment: De
     assert outcome.trees == JOB.n_estimators
     assert [line["event"] for line in progress][:: len(progress) - 1] == ["RunStarted", "RunFinished"]
     release = ModelRelease.from_bytes((deployment.folder / "release.json").read_bytes())
-    assert release.booster == local_booster()
+    assert release.model == local_booster()
     for bank in NODES:
         assert deployment.stored(bank, outcome.run) == local_booster()
         log = deployment.vault_log(bank, outcome)
         # The server's byte counts, held against the vaults' own logs; a frame's header has 13 bytes.
         assert outcome.received[bank] == sum(line["bytes"] + 13 for line in log if line["event"] == "left")
-        digests = [line["booster_sha256"] for line in log if line["event"] == "finished"]
+        digests = [line["model_sha256"] for line in log if line["event"] == "finished"]
         assert digests == [hashlib.sha256(local_booster()).hexdigest()]
+
+
+def test_a_scorecard_is_fitted_and_then_monitored(deployment: Deployment) -> None:
+    edges = {feature.name: (-0.5, 0.5) for feature in schema().features}
+    card = HorizontalScorecard(bins=edges, validation_fraction=0.4)
+    fitted = deployment.run("session", job=card.model_dump(mode="json"))
+    release = ModelRelease.from_bytes((deployment.folder / "release.json").read_bytes())
+
+    assert (fitted.status, fitted.reason) == ("finished", "")
+    assert release.model == simulate(records(), schema(), card).release.model
+    assert [deployment.stored(bank, fitted.run) for bank in NODES] == [release.model] * len(NODES)
+
+    job = ModelMonitoring(model_sha256=release.model_sha256)
+    watched = deployment.run("session", job=job.model_dump(mode="json"))
+    figures = ModelRelease.from_bytes((deployment.folder / "release.json").read_bytes())
+
+    assert (watched.status, watched.reason, watched.unconfirmed) == ("finished", "", {})
+    assert figures.evaluation == simulate(records(), schema(), job, model=release).evaluation
+    assert figures.evaluation is not None
+    assert figures.evaluation.population.rows == sum(map(len, records().values()))
 
 
 def test_the_message_transport_gives_the_same_model(deployment: Deployment) -> None:
@@ -133,7 +153,7 @@ def test_the_message_transport_gives_the_same_model(deployment: Deployment) -> N
     outcome = deployment.run("message", job=job.model_dump())
 
     assert (outcome.status, outcome.reason) == ("finished", "")
-    expected = simulate(records(), schema(), job).release.booster
+    expected = simulate(records(), schema(), job).release.model
     assert [deployment.stored(bank, outcome.run) for bank in NODES] == [expected] * len(NODES)
 
 
@@ -154,7 +174,7 @@ def test_a_vault_that_is_killed_in_the_middle_costs_an_attempt_and_not_the_run(d
     assert (outcome.status, outcome.reason) == ("finished", "")
     assert outcome.attempts > 1
     assert killed[0] < MOST_TREES
-    expected = simulate(records(), schema(), job).release.booster
+    expected = simulate(records(), schema(), job).release.model
     assert [deployment.stored(bank, outcome.run) for bank in NODES] == [expected] * len(NODES)
 
 

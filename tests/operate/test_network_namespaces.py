@@ -69,10 +69,10 @@ def test_from_keys_to_the_model_on_four_hosts(consortium: Consortium) -> None:
     release = ModelRelease.from_bytes(Path(lines[-1]["release_file"]).read_bytes())
     everybody = pd.concat(consortium.records.values(), ignore_index=True)
     cuts = pooled_cuts(everybody, consortium.schema, JOB)
-    assert release.booster == bytes(pooled_reference(everybody, cuts, JOB).save_raw("json"))
+    assert release.model == bytes(pooled_reference(everybody, cuts, JOB).save_raw("json"))
     for bank in BANKS:
-        models = list((consortium.home(bank) / "models").glob("*/booster.json"))
-        assert [path.read_bytes() for path in models] == [release.booster]
+        models = list((consortium.home(bank) / "models").glob("*/model.json"))
+        assert [path.read_bytes() for path in models] == [release.model]
 
 
 def test_status_and_logs_afterwards(consortium: Consortium) -> None:

@@ -81,4 +81,4 @@ def score_cells(pds: np.ndarray, labels: np.ndarray, size: int = 50) -> list[tup
 
 def booster_of(release: ModelRelease) -> xgboost.Booster:
     """The release as an xgboost object."""
-    return xgboost.Booster(model_file=bytearray(release.booster))
+    return xgboost.Booster(model_file=bytearray(release.model))

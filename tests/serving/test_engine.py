@@ -18,9 +18,9 @@ from tests.serving.models import SCHEMA, booster_of, loans, make_release
 
 
 def files_of(release: ModelRelease, schema: Schema | None = None) -> ModelFiles:
-    digest = hashlib.sha256(release.booster).hexdigest()
+    digest = hashlib.sha256(release.model).hexdigest()
     return ModelFiles(
-        ModelReference("m", "1", "champion", "models:/x", digest), release.booster, schema or release.schema
+        ModelReference("m", "1", "champion", "models:/x", digest), release.model, schema or release.schema
     )
 
 
@@ -45,19 +45,19 @@ def test_refuses_a_model_of_other_columns() -> None:
 
 def test_refuses_what_is_no_model() -> None:
     with pytest.raises(RegistryError, match="register it again"):
-        ScoringEngine(files_of(dataclasses.replace(make_release(), booster=b"{}")))
+        ScoringEngine(files_of(dataclasses.replace(make_release(), model=b"{}")))
 
 
 def test_refuses_bytes_that_differ_from_the_stated_sha256() -> None:
     release = make_release()
     with pytest.raises(RegistryError, match="sha256"):
-        dataclasses.replace(files_of(release), booster=release.booster + b" ")
+        dataclasses.replace(files_of(release), model=release.model + b" ")
 
 
 def test_check_refuses_a_model_that_gives_no_probability() -> None:
-    fields = json.loads(make_release().booster)
+    fields = json.loads(make_release().model)
     for tree in fields["learner"]["gradient_booster"]["model"]["trees"]:
         tree["split_conditions"] = [3e38 for _ in tree["split_conditions"]]
-    broken = dataclasses.replace(make_release(), booster=json.dumps(fields).replace("3e+38", "NaN").encode())
+    broken = dataclasses.replace(make_release(), model=json.dumps(fields).replace("3e+38", "NaN").encode())
     with pytest.raises(RegistryError):
         ScoringEngine(files_of(broken)).check()

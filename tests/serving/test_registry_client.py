@@ -14,12 +14,12 @@ from riskfed.errors import ConfigurationError, RegistryError
 from riskfed.serving.registry_client import MlflowRegistry, ModelFolder
 from tests.serving.models import SCHEMA, make_release
 
-BOOSTER = make_release().booster
+BOOSTER = make_release().model
 VERSION = {
     "name": "credit",
     "version": "3",
     "source": "mlflow-artifacts:/1/models/m-1/artifacts",
-    "tags": [{"key": "booster_sha256", "value": hashlib.sha256(BOOSTER).hexdigest()}],
+    "tags": [{"key": "model_sha256", "value": hashlib.sha256(BOOSTER).hexdigest()}],
 }
 
 
@@ -58,7 +58,7 @@ def test_resolves_the_alias_and_downloads_through_the_proxy() -> None:
     seen: list[httpx.Request] = []
     source = registry(answers(), seen)
     files = source.download(source.resolve())
-    assert (files.booster, files.schema) == (BOOSTER, SCHEMA)
+    assert (files.model, files.schema) == (BOOSTER, SCHEMA)
     assert (files.reference.name, files.reference.version, files.reference.alias) == ("credit", "3", "champion")
     assert dict(seen[0].url.params) == {"name": "credit", "alias": "champion"}
     assert len(seen) == 4
@@ -147,7 +147,7 @@ def test_a_folder_is_a_source_too(tmp_path: Path, write: Callable[[Path], None])
     write(tmp_path)
     source = ModelFolder(tmp_path)
     files = source.download(source.resolve())
-    assert (files.booster, files.schema) == (BOOSTER, SCHEMA)
+    assert (files.model, files.schema) == (BOOSTER, SCHEMA)
     assert files.reference.version == hashlib.sha256(BOOSTER).hexdigest()[:12]
 
 
