@@ -71,6 +71,10 @@ bench-rounds: $(READY) ## One round over each transport; writes runs/bench/round
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.rounds
 
+.PHONY: bench-models
+bench-models: $(READY) ## riskfed beside pooled xgboost, Flower's stock strategies and each bank alone; writes runs/bench/models.json
+	$(BIN)/python -m benchmarks.models
+
 .PHONY: faults
 faults: $(READY) ## Kill, stop, cut off and fill up every part of a running federation; writes runs/faults.json
 	$(BIN)/python -m tests.faults
@@ -78,6 +82,13 @@ faults: $(READY) ## Kill, stop, cut off and fill up every part of a running fede
 .PHONY: fuzz
 fuzz: $(READY) ## Hostile bytes for every border, FUZZ_SECONDS long (600), with a new seed
 	$(BIN)/python -m tests.fuzz
+
+.PHONY: notebooks
+notebooks: $(READY) ## Run the notebooks and render them, with their outputs, into docs/notebooks
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[docs]'
+	rm -rf docs/notebooks
+	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --execute --output-dir docs/notebooks notebooks/*.ipynb
+	sed -i '/<style/,/<\/style>/d' docs/notebooks/*.md
 
 .PHONY: clean
 clean: ## Remove what runs and builds leave

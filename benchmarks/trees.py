@@ -21,7 +21,7 @@ import riskfed
 from benchmarks import protection_cost, tree_cost
 from benchmarks.unprotected import unprotected
 from riskfed.datasets import SyntheticLoans, iid_split, load_taiwan, taiwan_consortium, taiwan_schema
-from riskfed.protocols.evaluation import score_cells
+from riskfed.protocols.measuring.score_cells import score_cells
 from riskfed.protocols.program import run_alone
 from riskfed.protocols.records import Records
 from riskfed.trees.booster_json import parse_booster
@@ -43,7 +43,7 @@ def peers_setup() -> dict[str, Any]:
     for protection in ("masking", "paillier"):
         result = riskfed.simulate(banks, schema, PEERS, protection=protection)
         pooled = bytes(riskfed.pooled_reference(frame, result.cuts, PEERS).save_raw("json"))
-        ours, theirs = parse_booster(result.release.booster), parse_booster(pooled)
+        ours, theirs = parse_booster(result.release.model), parse_booster(pooled)
         trees_identical.append(identical_trees(ours.trees, theirs.trees))
         until = result.traffic.until_tree  # the first tree's figure holds opening and cuts, so count from the second
         traffic[protection] = (until[-1] - until[0]) / (len(until) - 1)
