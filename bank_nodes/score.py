@@ -20,7 +20,7 @@ from riskfed.contract import Findings
 from riskfed.errors import ConfigurationError
 from riskfed.schema import Schema
 from riskfed.scorecard.points import ScoreScale
-from riskfed.scoring import ScoringModel
+from riskfed.scoring import ScoringModel, pd_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ def score_file(
 def _scores(
     frame: pd.DataFrame, model: ScoringModel, schema: Schema, id_column: str, scale: ScoreScale
 ) -> pd.DataFrame:
-    encoded = schema.encode(frame)
-    scores = pd.DataFrame({"pd": model.pd(encoded), "points": scale.points_of_log_odds(model.margins(encoded))})
+    margins = model.margins(schema.encode(frame))
+    scores = pd.DataFrame({"pd": pd_of(margins), "points": scale.points_of_log_odds(margins)})
     if id_column in frame.columns:
         scores.insert(0, id_column, frame[id_column].array)
     return scores

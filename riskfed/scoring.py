@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from riskfed.trees.booster_json import parse_booster
 from riskfed.trees.contributions import Contributions
 from riskfed.trees.logit import sigmoid
 from riskfed.trees.predictor import Predictor
+from riskfed.trees.tree import Tree
 
 
 class ScoringModel(Protocol):
@@ -35,13 +37,22 @@ class ScoringModel(Protocol):
         ...
 
 
+def pd_of(margins: np.ndarray) -> np.ndarray:
+    """(n,) PD of a model's (n,) margins: of trees' float32 ones as XGBoost gives it, of a scorecard's float64 ones in float64."""
+    return sigmoid(margins) if margins.dtype == np.float32 else np.asarray(1 / (1 + np.exp(-margins)))
+
+
 class TreeModel:
     """Gradient-boosted trees."""
 
-    def __init__(self, predictor: Predictor, contributions: Contributions, schema: Schema) -> None:
-        self._predictor = predictor
-        self._contributions = contributions
-        self._schema = schema
+    def __init__(self, trees: Sequence[Tree], base_score: float, schema: Schema) -> None:
+        self._predictor = Predictor(trees, base_score)
+        self._trees, self._base_score, self._schema = trees, base_score, schema
+
+    @cached_property
+    def _contributions(self) -> Contributions:
+        # Its tables take time and memory that whoever only scores need not spend.
+        return Contributions(self._trees, self._base_score, len(self._schema.columns))
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
         """(n,) float32; see `ScoringModel`."""
@@ -49,7 +60,7 @@ class TreeModel:
 
     def pd(self, matrix: np.ndarray) -> np.ndarray:
         """(n,) float32; see `ScoringModel`."""
-        return sigmoid(self._predictor.margins(matrix))
+        return pd_of(self.margins(matrix))
 
     def reason_contributions(self, matrix: np.ndarray) -> np.ndarray:
         """Exact TreeSHAP values; see `ScoringModel`."""
@@ -72,7 +83,7 @@ class ScorecardModel:
 
     def pd(self, matrix: np.ndarray) -> np.ndarray:
         """(n,) float64; see `ScoringModel`."""
-        return self.card.pd(matrix)
+        return pd_of(self.margins(matrix))
 
     def reason_contributions(self, matrix: np.ndarray) -> np.ndarray:
         """Coefficient times the distance of the WoE from its mean; see `ScoringModel`."""
@@ -108,7 +119,7 @@ def read_model(data: bytes, schema: Schema) -> ScoringModel:
     except RiskfedError as error:
         raise RegistryError(f"{error}; register it again") from None
     _check_columns(columns, schema)
-    return TreeModel(Predictor(trees, base_score), Contributions(trees, base_score, len(schema.columns)), schema)
+    return TreeModel(trees, base_score, schema)
 
 
 def scale_of(data: bytes) -> ScoreScale | None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
-from typing import Any
 
 from riskfed.errors import ConfigurationError
 
@@ -22,9 +20,13 @@ def name_champion(job: Path, alias: str = "champion") -> Path:
         ConfigurationError: the file cannot be read, or tracks no registered model.
         RegistryError: the registry has no such model, or cannot be reached.
     """
-    fields = _read(job)
-    key = "model_sha256" if fields.get("job", {}).get("kind") == "model_monitoring" else "champion_sha256"
-    if fields.get("job", {}).get(key):
+    from riskfed.flower.run_file import read_fields
+
+    fields = read_fields(job)
+    if not isinstance(stated := fields.get("job"), dict):
+        raise ConfigurationError(f"run file {job.name} has no table job; name the job there")
+    key = "model_sha256" if stated.get("kind") == "model_monitoring" else "champion_sha256"
+    if stated.get(key):
         return job
     tracking = fields.get("tracking") or {}
     if not {"uri", "model"} <= set(tracking):
@@ -33,20 +35,7 @@ def name_champion(job: Path, alias: str = "champion") -> Path:
         )
     from riskfed.tracking.champion import champion_sha256
 
-    fields["job"][key] = champion_sha256(tracking["uri"], tracking["model"], alias)
+    stated[key] = champion_sha256(tracking["uri"], tracking["model"], alias)
     named = job.with_name(f"{job.stem}.with-champion.json")
     named.write_text(json.dumps(fields, indent=1) + "\n")
     return named
-
-
-def _read(job: Path) -> dict[str, Any]:
-    try:
-        text = job.read_text()
-        fields = json.loads(text) if job.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise ConfigurationError(f"run file {job.name} cannot be read ({error.strerror})") from None
-    except ValueError:
-        fields = None
-    if not isinstance(fields, dict) or not isinstance(fields.get("job"), dict):
-        raise ConfigurationError(f"run file {job.name} is no valid table with a job")
-    return fields

@@ -53,13 +53,13 @@ def monitor(
 
 
 def _verdict(run: RunFile) -> Verdict:
-    from riskfed.evaluation.limits import judge
     from riskfed.protocols.release import ModelRelease
+    from riskfed.protocols.release_verdict import judge_release
 
     try:
-        evaluation = ModelRelease.from_bytes(run.release_file.read_bytes()).evaluation
+        verdict = judge_release(ModelRelease.from_bytes(run.release_file.read_bytes()), run.acceptance)
     except (OSError, RemoteProtocolError):
-        evaluation = None
-    if evaluation is None:
+        verdict = None
+    if verdict is None:
         raise ConfigurationError(f"{run.release_file.name} holds no evaluation; the run's outcome says why")
-    return judge(evaluation, run.acceptance)
+    return verdict

@@ -81,7 +81,7 @@ def run_demo(settings: Settings, console: Console) -> None:
         )
         show(report, console, kept=settings.keep)
         if settings.keep:
-            show_next_steps(settings.folder, stack, outcome, console)
+            show_next_steps(settings.folder, stack, tracking_uri, outcome.tracking["run_id"], console)
         write_summary(report, settings.folder / "summary.json")
         if settings.keep:
             _wait(settings.folder, console)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from riskfed.flower.outcome import Outcome
 from riskfed.flower.run_file import RunFile
 from riskfed.jobs import HorizontalScorecard
 from riskfed.stack.loopback import CONNECTION, LoopbackStack
@@ -31,21 +30,15 @@ def write_run_files(folder: Path, run: RunFile) -> Path:
     return folder / "run.json"
 
 
-def show_next_steps(folder: Path, stack: LoopbackStack, outcome: Outcome, console: Console) -> None:
+def show_next_steps(folder: Path, stack: LoopbackStack, tracking_uri: str, run_id: str, console: Console) -> None:
     """Print commands that work as they stand while the stack runs."""
     shown = Path(os.path.relpath(folder))
     home = os.path.relpath(stack.environment("operator")["FLWR_HOME"])
     console.print("\nto go on, as the operator:", highlight=False)
     for line in (
-        f"export FLWR_HOME={home} RISKFED_CONNECTION={CONNECTION} MLFLOW_TRACKING_URI={stack_tracking(folder)}",
-        f"riskfed report {outcome.tracking['run_id']}",
+        f"export FLWR_HOME={home} RISKFED_CONNECTION={CONNECTION} MLFLOW_TRACKING_URI={tracking_uri}",
+        f"riskfed report {run_id}",
         f"riskfed train --job {shown}/scorecard/run.json --champion",
         f"riskfed monitor --job {shown}/monitor/run.json",
     ):
         console.print(f"  {line}", highlight=False, soft_wrap=True)
-
-
-def stack_tracking(folder: Path) -> str:
-    """MLflow's address, as the demo's run file has it."""
-    tracking = RunFile.load(folder / "run.json").tracking or {}
-    return str(tracking["uri"])

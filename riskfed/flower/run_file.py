@@ -115,17 +115,13 @@ class RunFile(BaseModel):
             JobError: the job has an unsupported parameter.
         """
         try:
-            text = path.read_text()
-            fields = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-            run = cls(**fields)
-        except OSError as error:
-            raise ConfigurationError(f"run file {path.name} cannot be read ({error.strerror})") from None
+            run = cls(**read_fields(path))
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False, include_input=False)
             reasons = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'run'}: {e['msg']}" for e in found)
             raise ConfigurationError(f"run file {path.name}: {reasons}") from None
         except (ValueError, TypeError):
-            raise ConfigurationError(f"run file {path.name} is not a valid {path.suffix[1:] or 'TOML'} table") from None
+            raise _no_table(path) from None
         return run._relative_to(path.resolve().parent)
 
     def _relative_to(self, folder: Path) -> Self:
@@ -167,3 +163,25 @@ class RunFile(BaseModel):
             protection=self.protection,
             key_bits=self.key_bits,
         )
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """What a run file says, TOML or JSON by its suffix; only its form is checked.
+
+    Raises:
+        ConfigurationError: unreadable, or no table.
+    """
+    try:
+        text = path.read_text()
+        fields = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise ConfigurationError(f"run file {path.name} cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise _no_table(path) from None
+    if not isinstance(fields, dict):
+        raise _no_table(path)
+    return fields
+
+
+def _no_table(path: Path) -> ConfigurationError:
+    return ConfigurationError(f"run file {path.name} is not a valid {path.suffix[1:] or 'TOML'} table")

@@ -52,8 +52,8 @@ class Job(BaseModel):
 
     @property
     def most_steps(self) -> int:
-        """Most `riskfed.protocols.program.Progress` steps that the job reports."""
-        raise NotImplementedError
+        """Most `riskfed.protocols.program.Progress` steps that the job reports: one, unless its kind says otherwise."""
+        return 1
 
     @property
     def needs_model(self) -> str | None:

@@ -24,11 +24,6 @@ class ModelMonitoring(Job):
     cohorts: tuple[str | int, ...] = ()
 
     @property
-    def most_steps(self) -> int:
-        """One: the measuring."""
-        return 1
-
-    @property
     def needs_model(self) -> str | None:
         """The model itself."""
         return self.model_sha256

@@ -66,11 +66,6 @@ class HorizontalScorecard(Job):
             )
         return self
 
-    @property
-    def most_steps(self) -> int:
-        """One: the fit."""
-        return 1
-
     def check_features(self, features: tuple[str, ...]) -> None:
         """Refuse names that the schema does not have.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from riskfed.errors import RegistryError, RiskfedError
 from riskfed.scorecard.points import ScoreScale
-from riskfed.scoring import read_model, scale_of
+from riskfed.scoring import pd_of, read_model, scale_of
 from riskfed.serving.applicant import ApplicantForm
 from riskfed.serving.registry_client import ModelFiles
 
@@ -67,4 +67,4 @@ class ScoringEngine:
     def _score_row(self, row: np.ndarray) -> Score:
         # The margin is logit(PD) before rounding to a PD: it keeps the points exact where the PD rounds to 0 or 1.
         margins = self._model.margins(row)
-        return Score(float(self._model.pd(row)[0]), int(self.scale.points_of_log_odds(margins)[0]))
+        return Score(float(pd_of(margins)[0]), int(self.scale.points_of_log_odds(margins)[0]))

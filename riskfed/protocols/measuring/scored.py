@@ -10,8 +10,7 @@ import numpy as np
 from riskfed.protocols.program import Program, Sum
 from riskfed.protocols.records import Records
 from riskfed.scorecard.points import ScoreScale
-from riskfed.scoring import ScoringModel
-from riskfed.trees.logit import sigmoid
+from riskfed.scoring import ScoringModel, pd_of
 
 COUNT_BOUND = 1 << 40
 """More loans than all banks together can have."""
@@ -37,8 +36,7 @@ class ScoredLoans:
     def of(cls, model: ScoringModel, records: Records, scale: ScoreScale) -> ScoredLoans:
         """Score a bank's records, some at a time."""
         margins = np.concatenate([np.empty(0, np.float32), *map(model.margins, records.blocks())])
-        pds = sigmoid(margins) if margins.dtype == np.float32 else 1 / (1 + np.exp(-margins))
-        return cls(margins, pds, _positions(margins, scale), records.labels)
+        return cls(margins, pd_of(margins), _positions(margins, scale), records.labels)
 
     def by_points(self, size: int) -> np.ndarray:
         """(size, 2) int64 goods and bads at each of `size` points."""
