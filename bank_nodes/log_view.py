@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bank_nodes.log import read_log
+from riskfed.terminal_text import printable
 
 _OF_THE_CHAIN: Final = {"sequence", "time", "event", "previous", "hash", "run", "digest"}
 """Not shown: they stand elsewhere in the line; a digest's first digits are its plan."""
@@ -62,7 +63,7 @@ def _added_up(left: list[dict[str, Any]]) -> Row:
 
 def _row(entry: dict[str, Any], text: str) -> Row:
     time = entry["time"][:19].replace("T", " ")
-    return Row(entry["sequence"] + 1, time, entry["event"], _printable(str(entry.get("run", ""))), text)
+    return Row(entry["sequence"] + 1, time, entry["event"], printable(str(entry.get("run", ""))), text)
 
 
 def _told(entry: dict[str, Any]) -> str:
@@ -77,9 +78,4 @@ def _told(entry: dict[str, Any]) -> str:
         elif isinstance(value, list):
             value = ", ".join(map(str, value))  # noqa: PLW2901
         told.append(f"{name}: {value}")
-    return _printable("; ".join(told))
-
-
-def _printable(text: str) -> str:
-    """A reason may quote the server: nothing in it may act on a terminal."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    return printable("; ".join(told))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bank_nodes.config import NodeConfig
 from bank_nodes.connectors import file_kind, read_batches
 from bank_nodes.models import load_model
 from bank_nodes.settings import DataConfig
+from bank_nodes.table_file import table_file
 from riskfed.contract import Findings
-from riskfed.errors import ConfigurationError
 from riskfed.schema import Schema
 from riskfed.scorecard.points import ScoreScale
 from riskfed.scoring import ScoringModel, pd_of
@@ -63,10 +59,11 @@ def score_file(
     source = DataConfig(path=input, delimiter=config.data.delimiter)
     target = DataConfig(path=output, delimiter=config.data.delimiter)
     findings, rows = Findings(stored.schema, labelled=False), 0
-    with _scores_file(output, target) as scores:
+    with table_file(output, file_kind(target), target.delimiter) as scores:
         for batch in read_batches(source, stored.schema, labelled=False, also=[id_column]):
             if findings.look_at(batch):
-                scores.write(_scores(batch.frame, scoring, stored.schema, id_column, points))
+                found = _scores(batch.frame, scoring, stored.schema, id_column, points)
+                scores.write(pa.Table.from_pandas(found, preserve_index=False))
                 rows += len(batch.frame)
         findings.check()
     return Scored(rows, stored.run, output)
@@ -80,55 +77,3 @@ def _scores(
     if id_column in frame.columns:
         scores.insert(0, id_column, frame[id_column].array)
     return scores
-
-
-@contextmanager
-def _scores_file(output: Path, target: DataConfig) -> Iterator[_Writer]:
-    """A file that takes its name once all is written, and leaves nothing otherwise."""
-    kind = file_kind(target)
-    draft = output.with_name(f".{output.name}.draft")
-    try:
-        with draft.open("wb") as file:
-            writer = _CsvWriter(file, target.delimiter) if kind == "csv" else _ParquetWriter(file)
-            try:
-                yield writer
-            finally:
-                writer.close()
-        draft.replace(output)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {output}: {error.strerror}") from None
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-class _CsvWriter:
-    def __init__(self, file: IO[bytes], delimiter: str) -> None:
-        self._file = file
-        self._delimiter = delimiter
-
-    def write(self, scores: pd.DataFrame) -> None:
-        first = self._file.tell() == 0
-        self._file.write(scores.to_csv(index=False, header=first, sep=self._delimiter).encode())
-
-    def close(self) -> None:
-        """Nothing is held back."""
-
-
-class _ParquetWriter:
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._writer: pq.ParquetWriter | None = None
-
-    def write(self, scores: pd.DataFrame) -> None:
-        table = pa.Table.from_pandas(scores, preserve_index=False)
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._file, table.schema)
-        self._writer.write_table(table.cast(self._writer.schema))
-
-    def close(self) -> None:
-        """Write what ends the file."""
-        if self._writer is not None:
-            self._writer.close()
-
-
-_Writer = _CsvWriter | _ParquetWriter

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from bank_nodes.row_filter import Condition
+from riskfed.urls import holds_password
 
 FileKind = Literal["csv", "parquet"]
-_PASSWORD_IN_URL = re.compile(
-    r"^[^/]*://[^@]*:[^@]*@|[?&;:/ ][^=&;]*(password|passwd|pwd|passphrase|secret|token)[^=&;]*=", re.IGNORECASE
-)
-"""user:password before the host, or a parameter that looks like one. Rather too much than too little is refused."""
 
 
 class Section(BaseModel):
@@ -67,7 +62,7 @@ class DataConfig(Section):
     @field_validator("url")
     @classmethod
     def _without_password(cls, url: str | None) -> str | None:
-        if url is not None and _PASSWORD_IN_URL.search(unquote(url)):
+        if url is not None and holds_password(url):
             raise ValueError(
                 "the URL holds a password, and a node file is copied around; leave it out and set "
                 "RISKFED_NODE__DATA__PASSWORD or RISKFED_NODE__DATA__PASSWORD_FILE"

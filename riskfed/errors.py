@@ -13,7 +13,9 @@
     │   └── RemoteProtocolError the other side did: its operator must act
     ├── BankLostError           a bank did not answer within the limit
     ├── RunFailedError          the run was ended by another party; the message says by whom and why
-    └── RegistryError           a model could not be registered, promoted or loaded
+    ├── RegistryError           a model could not be registered, promoted or loaded
+    ├── AuditError              a line of the audit log could not be written; what it was to tell must not leave
+    └── IdempotencyError        the store of answers did not answer; its operator must act
 
 A message says what was got, what was expected and who must act. It never holds a record's or an applicant's value, because
 errors cross from a bank to the server.
@@ -82,3 +84,11 @@ class RunFailedError(RiskfedError):
 
 class RegistryError(RiskfedError):
     """A model could not be registered, promoted or loaded."""
+
+
+class AuditError(RiskfedError):
+    """A line of the audit log could not be written: the disk is full, for one."""
+
+
+class IdempotencyError(RiskfedError):
+    """The store of answers could not be read or written."""

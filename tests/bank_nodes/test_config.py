@@ -84,7 +84,7 @@ def test_the_environment_takes_precedence(tmp_path: Path, monkeypatch: pytest.Mo
     [
         (SMALL + "[policy]\nmin_row = 5\n", "policy.min_row: unknown key"),
         (SMALL + "[politics]\n", "politics: unknown key"),
-        ("_env_file = 'x'\n" + SMALL, "unknown key _env_file"),
+        ("_env_file = 'x'\n" + SMALL, "_env_file: unknown key"),
         (SMALL.replace('path = "loans.csv"', ""), "data: .*expected either path"),
         (SMALL + "[policy]\nmin_banks = 2\n", "policy.min_banks: Input should be greater than or equal to 3"),
         (SMALL + "[policy]\nmin_key_bits = 1024\n", "policy.min_key_bits"),
