@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from typing import Literal, Self
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Level = str | int
 Encoding = Literal["numeric", "ordinal", "onehot"]
@@ -16,6 +20,14 @@ UNKNOWN_LEVEL = -2
 """Code of a value that is no level of the schema."""
 
 _PERIODS = {"year": "Y", "quarter": "Q", "month": "M"}
+_REASON_CODE = re.compile(r"[A-Za-z0-9_-]{1,16}")
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
+"""The shape of RFC 5646 tags such as en, de-AT or zh-Hant; whether a language exists is not looked up."""
+
+_LONGEST_REASON = 500
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What does not belong into one line of text: control characters and ends of lines."""
+
 _XGBOOST_SAFE = str.maketrans({"[": "(", "]": ")", "<": "under "})
 
 
@@ -32,6 +44,10 @@ class Feature(BaseModel):
         special_values: codes in a numeric column that are no amounts (-1: never); a scorecard gives each a bin of its own.
         grid: rising inner edges of the public grid on which a scorecard's bins are searched; empty: made from the range
             (`riskfed.scorecard.grid`).
+        reason_code: what an adverse reason on this feature is called, up to 16 of A-Z, a-z, 0-9, "_" and "-"; empty: R and the feature's
+            place in the schema (`Schema.reason_codes`).
+        reasons: language tag (RFC 5646) -> what an applicant reads where this feature speaks against them; empty: the description.
+        immutable: nobody can change it, or is to be asked to (age, for one): no other value of it is ever tried out for an applicant.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +61,20 @@ class Feature(BaseModel):
     description: str = ""
     special_values: tuple[float, ...] = ()
     grid: tuple[float, ...] = ()
+    reason_code: str = ""
+    reasons: dict[str, str] = Field(default_factory=dict)
+    immutable: bool = False
+
+    def __hash__(self) -> int:
+        # A dict has no hash. Equal features have equal names, which is all that a hash must keep.
+        return hash((type(self), self.name))
+
+    @model_validator(mode="after")
+    def _explicable(self) -> Self:
+        if self.reason_code and not _REASON_CODE.fullmatch(self.reason_code):
+            raise ValueError(f"feature {self.name}: reason_code is up to 16 letters, digits, _ and -")
+        check_reasons(self.name, self.reasons)
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -77,6 +107,8 @@ class Feature(BaseModel):
             contract first.
         """
         if self.encoding == "numeric":
+            import pandas as pd
+
             return pd.to_numeric(values).to_numpy(dtype=np.float32, na_value=np.nan).reshape(-1, 1)
         # One row for each level, and a last one, which every negative code picks, for a missing value.
         rows = np.arange(len(self.levels), dtype=np.float32)[:, None]
@@ -94,6 +126,8 @@ class Feature(BaseModel):
         Returns:
             (n,) integers: the position, -1 where the value is missing, `UNKNOWN_LEVEL` where it is no level.
         """
+        import pandas as pd
+
         if isinstance(values.dtype, pd.CategoricalDtype):
             positions = pd.Index(self.levels).get_indexer(pd.Index(values.cat.categories))
             positions[positions < 0] = UNKNOWN_LEVEL
@@ -149,6 +183,8 @@ class Attribute(Feature):
         """As `Feature.level_codes`; of dates (datetimes, or texts in ISO 8601), the positions of their periods."""
         if self.period is None:
             return super().level_codes(values)
+        import pandas as pd
+
         dates = pd.to_datetime(values, errors="coerce", format=None if is_date(values) else "ISO8601")
         names = dates.dt.to_period(_PERIODS[self.period]).astype(str)
         codes = pd.Index(self.levels).get_indexer(pd.Index(names))
@@ -166,4 +202,25 @@ class Attribute(Feature):
 
 def is_date(values: pd.Series) -> bool:
     """Whether a column holds dates by its type."""
+    import pandas as pd
+
     return bool(pd.api.types.is_datetime64_any_dtype(values))
+
+
+def check_reasons(feature: str, texts: Mapping[str, str]) -> None:
+    """Refuse texts of adverse reasons (language tag -> text) that cannot be shown.
+
+    Raises:
+        ValueError: what is no language tag, one tag twice in other letters (en, EN), or an empty or too long text.
+    """
+    if odd := [tag for tag in texts if not _LANGUAGE_TAG.fullmatch(tag)]:
+        raise ValueError(
+            f"feature {feature}: reasons are named by language tags such as en or zh-Hant, got {odd[0][:40]!r}"
+        )
+    if len({tag.lower() for tag in texts}) != len(texts):
+        raise ValueError(f"feature {feature}: reasons name a language twice")
+    for tag, text in texts.items():
+        if not text.strip() or len(text) > _LONGEST_REASON or _CONTROL.search(text):
+            raise ValueError(
+                f"feature {feature}: the reason in {tag} must be one line of 1 to {_LONGEST_REASON} characters"
+            )

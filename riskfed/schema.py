@@ -14,14 +14,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from riskfed.errors import SchemaError
 from riskfed.feature import UNKNOWN_LEVEL, Attribute, Encoding, Feature, Level
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["UNKNOWN_LEVEL", "Attribute", "Encoding", "Feature", "Level", "Schema"]
 
@@ -66,6 +68,10 @@ class Schema(BaseModel):
             raise ValueError(f"a column of dates cannot be a feature: {', '.join(clash)}")
         if sum(attribute.role == "cohort" for attribute in self.attributes) > 1:
             raise ValueError("more than one attribute has the role cohort")
+        if len(set(self.reason_codes)) != len(self.features):
+            raise ValueError(
+                "two features have the same reason code; those without one have R and their place, R01 for the first"
+            )
         return self
 
     @property
@@ -80,6 +86,11 @@ class Schema(BaseModel):
         return (*self.features, *(attribute for attribute in self.attributes if attribute.name not in known))
 
     @property
+    def reason_codes(self) -> tuple[str, ...]:
+        """Code of an adverse reason on each feature: its own, else R and its place from 1, such as R01."""
+        return tuple(feature.reason_code or f"R{place:02d}" for place, feature in enumerate(self.features, 1))
+
+    @property
     def cohort(self) -> Attribute | None:
         """The attribute that says when a loan was made."""
         return next((attribute for attribute in self.attributes if attribute.role == "cohort"), None)
@@ -87,7 +98,13 @@ class Schema(BaseModel):
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of the canonical JSON: two parties with equal fingerprints encode records alike."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        fields = self.model_dump(mode="json")
+        for feature in (*fields["features"], *fields["attributes"]):
+            # Schemas from before there were these fields keep their fingerprints.
+            for name in ("reason_code", "reasons", "immutable"):
+                if not feature[name]:
+                    del feature[name]
+        canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
@@ -149,6 +166,8 @@ def _encoding_of(
         return "ordinal", tuple(ordinal)
     if onehot is not None:
         return "onehot", tuple(onehot)
+    import pandas as pd
+
     if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
         return "numeric", ()
     if isinstance(values.dtype, pd.CategoricalDtype):

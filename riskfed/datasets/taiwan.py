@@ -17,6 +17,7 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
+from riskfed.datasets.taiwan_reasons import ACCOUNT_REASONS, BILL_REASONS, PAYMENT_REASONS, STATUS_REASONS, ReasonText
 from riskfed.errors import ConfigurationError, SchemaError
 from riskfed.schema import Attribute, Feature, Schema
 
@@ -158,48 +159,72 @@ def _attributes() -> tuple[Attribute, ...]:
 
 def _account_features() -> tuple[Feature, ...]:
     return (
-        _amount("limit_bal", "credit limit, including supplementary cards (NT$)", low=0.0),
-        Feature(name="sex", encoding="ordinal", levels=(1, 2), nullable=False, description="1 male, 2 female"),
-        Feature(
-            name="education",
-            encoding="ordinal",
-            levels=(1, 2, 3, 4, 5, 6, 0),
-            nullable=False,
-            description="1 graduate school, 2 university, 3 high school, 4 others; 5, 6 and 0 undocumented",
+        _amount(
+            "limit_bal",
+            "credit limit, including supplementary cards (NT$)",
+            ACCOUNT_REASONS["limit_bal"],
+            low=0.0,
         ),
-        Feature(
-            name="marriage",
-            encoding="ordinal",
-            levels=(1, 2, 3, 0),
-            nullable=False,
-            description="1 married, 2 single, 3 others; 0 undocumented",
+        _codes("sex", (1, 2), "1 male, 2 female"),
+        _codes(
+            "education",
+            (1, 2, 3, 4, 5, 6, 0),
+            "1 graduate school, 2 university, 3 high school, 4 others; 5, 6 and 0 undocumented",
         ),
-        Feature(name="age", minimum=18, maximum=120, nullable=False, description="age (years)"),
+        _codes("marriage", (1, 2, 3, 0), "1 married, 2 single, 3 others; 0 undocumented", immutable=True),
+        _numeric("age", "age (years)", ACCOUNT_REASONS["age"], low=18, high=120, immutable=True),
     )
 
 
 def _history_features() -> tuple[Feature, ...]:
     months = ("September", "August", "July", "June", "May", "April")
     status = [
-        Feature(
-            name=name,
-            minimum=-2,
-            maximum=9,
-            nullable=False,
-            description=f"months of delay in {month} 2005; below 1: none",
-        )
-        for name, month in zip(PAYMENT_STATUS, months, strict=True)
+        _numeric(name, f"months of delay in {month} 2005; below 1: none", reason, low=-2, high=9)
+        for name, month, reason in zip(PAYMENT_STATUS, months, STATUS_REASONS, strict=True)
     ]
     bills = [
-        _amount(name, f"bill statement of {month} 2005 (NT$); negative: credit balance", low=-_AMOUNT_LIMIT)
-        for name, month in zip(BILL_AMOUNTS, months, strict=True)
+        _amount(name, f"bill statement of {month} 2005 (NT$); negative: credit balance", reason, low=-_AMOUNT_LIMIT)
+        for name, month, reason in zip(BILL_AMOUNTS, months, BILL_REASONS, strict=True)
     ]
     payments = [
-        _amount(name, f"amount paid in {month} 2005 (NT$)", low=0.0)
-        for name, month in zip(PAYMENT_AMOUNTS, months, strict=True)
+        _amount(name, f"amount paid in {month} 2005 (NT$)", reason, low=0.0)
+        for name, month, reason in zip(PAYMENT_AMOUNTS, months, PAYMENT_REASONS, strict=True)
     ]
     return (*status, *bills, *payments)
 
 
-def _amount(name: str, description: str, *, low: float) -> Feature:
-    return Feature(name=name, minimum=low, maximum=_AMOUNT_LIMIT, nullable=False, description=description)
+def _amount(name: str, description: str, reason: ReasonText, *, low: float) -> Feature:
+    return _numeric(name, description, reason, low=low, high=_AMOUNT_LIMIT)
+
+
+def _numeric(
+    name: str, description: str, reason: ReasonText, *, low: float, high: float, immutable: bool = False
+) -> Feature:
+    return Feature(
+        name=name,
+        minimum=low,
+        maximum=high,
+        nullable=False,
+        description=description,
+        reason_code=reason.code,
+        reasons=_texts(reason),
+        immutable=immutable,
+    )
+
+
+def _codes(name: str, levels: tuple[int, ...], description: str, *, immutable: bool = False) -> Feature:
+    reason = ACCOUNT_REASONS[name]
+    return Feature(
+        name=name,
+        encoding="ordinal",
+        levels=levels,
+        nullable=False,
+        description=description,
+        reason_code=reason.code,
+        reasons=_texts(reason),
+        immutable=immutable,
+    )
+
+
+def _texts(reason: ReasonText) -> dict[str, str]:
+    return {"en": reason.en, "zh-Hant": reason.zh_hant}

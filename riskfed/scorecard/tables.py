@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from riskfed.errors import ConfigurationError
 from riskfed.scorecard.woe import information_values
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from riskfed.scorecard.card import CardBin, Scorecard
 
 _COUNTS = ("goods", "bads")
@@ -25,6 +25,8 @@ def points_card(card: Scorecard) -> pd.DataFrame:
         ``share`` of the development loans and ``default_rate`` (0 to 1); ``woe``; ``points`` (int64). Missing where a count is not
         released, where a bin is empty, and for the base.
     """
+    import pandas as pd
+
     base = {"variable": "base points", "bin": "", "points": card.base_points}
     rows = [_row(bin_, card.fit.rows) | {"variable": v.feature} for v in card.variables for bin_ in v.bins]
     columns = ["variable", "bin", *_COUNTS, "share", "default_rate", "woe", "points"]
@@ -40,6 +42,8 @@ def binning_table(card: Scorecard, feature: str) -> pd.DataFrame:
     Raises:
         ConfigurationError: the feature was no candidate.
     """
+    import pandas as pd
+
     found = [candidate for candidate in card.candidates if candidate.feature == feature]
     if not found:
         known = ", ".join(candidate.feature for candidate in card.candidates)
@@ -57,6 +61,8 @@ def coefficients_table(card: Scorecard) -> pd.DataFrame:
         A row for the intercept and for each variable. Columns: ``variable``, ``coefficient``, ``standard_error``, ``wald_z``, ``p_value``,
         ``vif`` and ``iv`` (missing for the intercept), ``sign`` ("right" where the coefficient is below 0, "wrong" otherwise).
     """
+    import pandas as pd
+
     fit = card.fit
     rows = [
         {

@@ -24,7 +24,7 @@ _DEEPEST_TABLE: Final = 8
 _TABLE_ENTRIES: Final = 4_194_304
 """Entries of all tables together, 8 bytes each. Enough for 300 trees of depth 6."""
 
-_CELLS_PER_CHUNK: Final = 65_536
+_CELLS_PER_CHUNK: Final = 131_072
 """Table entries that are looked up at once: what is held of so many fits the processor's second-level cache."""
 
 _CELLS_OF_DEEP: Final = 262_144
@@ -61,6 +61,8 @@ class Contributions:
         # Twice the column, plus one where missing values go right: as in Predictor.
         self._columns = 2 * forest.columns + forest.missing_right
         self._thresholds = forest.thresholds[:, None]
+        # The splits among all nodes of all trees, as Predictor numbers these.
+        self._nodes = np.flatnonzero(np.concatenate([~tree.is_leaf for tree in trees])) if trees else forest.columns
         tabled = _fitting(forest.forks)
         self._table = _Table(forest.forks[:tabled], len(forest.columns)) if tabled else None
         self._deep = tuple(_Deep(forks) for forks in forest.forks[tabled:])
@@ -95,13 +97,28 @@ class Contributions:
             self._explain(matrix[rows], out[rows])
         return out
 
+    def of_way(self, right: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """The values of one record whose way is known already, to the last bit as `of` gives them, without the expected margin.
+
+        Args:
+            right: (n_nodes,) from `Predictor.goes_right` of the same trees, in the same order.
+
+        Returns:
+            (n_columns,) float64.
+        """
+        out = np.zeros((1, self._n_columns))
+        self._add(right.take(self._nodes)[:, None], out)
+        return out.reshape(-1)
+
     def _explain(self, matrix: NDArray[np.float32], out: NDArray[np.float64]) -> None:
         missing = np.isnan(matrix.T)
         both = np.empty((self._n_columns, 2, len(matrix)), dtype=np.float32)
         both[:, 0] = np.where(missing, np.float32(-np.inf), matrix.T)
         both[:, 1] = np.where(missing, np.float32(np.inf), matrix.T)
         # (n_splits, n) whether each record would go right, also at splits that it does not come to.
-        right = both.reshape(2 * self._n_columns, len(matrix)).take(self._columns, axis=0) >= self._thresholds
+        self._add(both.reshape(2 * self._n_columns, len(matrix)).take(self._columns, axis=0) >= self._thresholds, out)
+
+    def _add(self, right: NDArray[np.bool_], out: NDArray[np.float64]) -> None:
         if self._table:
             self._table.add(right, out)
         for deep in self._deep:
