@@ -16,7 +16,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from riskfed.cli import demo, monitor, node, operator, promote, report, serve
+from riskfed.cli import api_key, audit, demo, monitor, node, operator, promote, report, score_file, serve
 from riskfed.errors import ConfigurationError, ContractError, PolicyError, RiskfedError
 
 _EXIT_CODES: tuple[tuple[type[RiskfedError], int], ...] = (
@@ -51,12 +51,15 @@ app = typer.Typer(
     help="Banks train one default-prediction model together; no loan record leaves any of them.",
 )
 app.add_typer(node.app, name="node")
+app.add_typer(audit.app, name="audit")
+app.add_typer(api_key.app, name="api-key")
 _commands: tuple[Callable[..., None], ...] = (
     *operator.COMMANDS,
     monitor.monitor,
     report.report,
     promote.promote,
     serve.serve,
+    score_file.score_file,
     demo.demo,
     demo.up,
     demo.down,

@@ -20,6 +20,9 @@ from riskfed.trees.booster_json import parse_booster
 from riskfed.trees.predictor import Predictor
 from riskfed.trees.reference import identical_trees
 
+APPLICANTS = "applicants.csv"
+"""Held-out records in the demo's folder, to score and to pick from on the service's page."""
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -90,12 +93,16 @@ def _measure(model: Predictor, rows: Records) -> Figures:
     return Figures(cells.auc(), cells.ks())
 
 
-def an_applicant(banks: Mapping[str, pd.DataFrame], schema: Schema, job: HorizontalXgboost) -> dict[str, float]:
-    """A real, held-out loan record of the smallest bank as an application: feature -> value, without its outcome."""
+def applicants(banks: Mapping[str, pd.DataFrame], schema: Schema, job: HorizontalXgboost) -> pd.DataFrame:
+    """Real, held-out loan records of the smallest bank as applications: the schema's features, without their outcome."""
     records = min(banks.values(), key=len)
     held_out = is_held_out(schema.encode(records).T, job.validation_fraction, job.validation_seed)
-    first = records[held_out].iloc[0]
-    return {feature.name: _plain(first[feature.name]) for feature in schema.features}
+    return records.loc[held_out, [feature.name for feature in schema.features]]
+
+
+def an_applicant(applications: pd.DataFrame) -> dict[str, float]:
+    """The first of them: feature -> value."""
+    return {str(name): _plain(value) for name, value in applications.iloc[0].items()}
 
 
 def _plain(value: object) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from riskfed.demo.comparison import an_applicant, compare
+from riskfed.demo.comparison import APPLICANTS, an_applicant, applicants, compare
 from riskfed.demo.consortium import Consortium, lay_out
 from riskfed.demo.next_steps import show_next_steps, write_run_files
 from riskfed.demo.summary import Report, show, write_summary
@@ -73,7 +73,9 @@ def run_demo(settings: Settings, console: Console) -> None:
             comparison = compare(release, consortium.banks, consortium.schema, settings.job)
             _log_exactness(settings.folder, tracking_uri, outcome, comparison.trees_identical, comparison.trees)
             api = starting.result()
-        applicant = an_applicant(consortium.banks, consortium.schema, settings.job)
+        applications = applicants(consortium.banks, consortium.schema, settings.job)
+        applications.to_csv(settings.folder / APPLICANTS, index=False)
+        applicant = an_applicant(applications)
         score = _score(api, applicant)
         seconds = time.monotonic() - started
         report = Report(
@@ -81,7 +83,7 @@ def run_demo(settings: Settings, console: Console) -> None:
         )
         show(report, console, kept=settings.keep)
         if settings.keep:
-            show_next_steps(settings.folder, stack, tracking_uri, outcome.tracking["run_id"], console)
+            show_next_steps(settings.folder, stack, tracking_uri, api, outcome.tracking["run_id"], console)
         write_summary(report, settings.folder / "summary.json")
         if settings.keep:
             _wait(settings.folder, console)

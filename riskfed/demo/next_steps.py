@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from riskfed.demo.comparison import APPLICANTS
 from riskfed.flower.run_file import RunFile
 from riskfed.jobs import HorizontalScorecard
 from riskfed.stack.loopback import CONNECTION, LoopbackStack
@@ -30,7 +31,9 @@ def write_run_files(folder: Path, run: RunFile) -> Path:
     return folder / "run.json"
 
 
-def show_next_steps(folder: Path, stack: LoopbackStack, tracking_uri: str, run_id: str, console: Console) -> None:
+def show_next_steps(
+    folder: Path, stack: LoopbackStack, tracking_uri: str, api: str, run_id: str, console: Console
+) -> None:
     """Print commands that work as they stand while the stack runs."""
     shown = Path(os.path.relpath(folder))
     home = os.path.relpath(stack.environment("operator")["FLWR_HOME"])
@@ -40,5 +43,6 @@ def show_next_steps(folder: Path, stack: LoopbackStack, tracking_uri: str, run_i
         f"riskfed report {run_id}",
         f"riskfed train --job {shown}/scorecard/run.json --champion",
         f"riskfed monitor --job {shown}/monitor/run.json",
+        f"riskfed score-file {shown}/{APPLICANTS} --output {shown}/scores.csv --url {api}",
     ):
         console.print(f"  {line}", highlight=False, soft_wrap=True)

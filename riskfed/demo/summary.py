@@ -78,7 +78,8 @@ def show(report: Report, console: Console, *, kept: bool) -> None:
         f"{run.protection}, {run.transport} transport"
     )
     console.print(
-        f"applicant scored at {report.api}/v1/score: PD {report.score['pd']:.4f}, {report.score['score']} points"
+        f"applicant scored at {report.api}/v1/score: PD {report.score['pd']:.4f}, {report.score['score']} points; "
+        + _first_reason(report.score)
     )
     if report.verdict is not None:
         told = "; ".join(report.verdict.reasons) or f"all {len(report.verdict.checks)} figures keep to their limits"
@@ -86,10 +87,10 @@ def show(report: Report, console: Console, *, kept: bool) -> None:
     console.print(f"model: {report.model_uri} (alias champion) in MLflow, with its validation report")
     if kept:
         console.print(f"MLflow: {report.tracking_uri}/#/experiments?workflowType=machine_learning")
-        console.print(f"scoring API: {report.api}/openapi.json")
+        console.print(f"the loan desk's page: {report.api}/ (API: {report.api}/openapi.json)")
     else:
         console.print(
-            "to look around in MLflow and the API: [bold]make up[/] keeps all of it running, [bold]make down[/] stops it"
+            "to look around in MLflow and on the loan desk's page: [bold]make up[/] keeps all of it running, [bold]make down[/] stops it"
         )
 
 
@@ -120,6 +121,14 @@ def write_summary(report: Report, path: Path) -> None:
         "applicant_score": report.score,
     }
     path.write_text(json.dumps(fields, indent=2) + "\n")
+
+
+def _first_reason(score: Mapping[str, Any]) -> str:
+    """What costs the applicant the most."""
+    if not score["reasons"]:
+        return "nothing speaks against it"
+    first = score["reasons"][0]
+    return f"first reason: {first['text']} ({first['points_lost']:g} points lost)"
 
 
 def _figures(figures: Figures) -> tuple[str, str]:

@@ -1,79 +1,96 @@
-"""Run the scoring API in this process."""
+"""Run the scoring service in this process."""
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
+import ssl
+from typing import Any
 
 import uvicorn
 
 from riskfed.errors import ConfigurationError
-from riskfed.serving.app import create_app
-from riskfed.serving.live import LiveModel
-from riskfed.serving.registry_client import MlflowRegistry, ModelSource
+from riskfed.log_output import configure_logging
+from riskfed.serving.access.mutual_tls import PeerCertificateProtocol
+from riskfed.serving.api.app import create_app
+from riskfed.serving.assembly import service_of
+from riskfed.serving.configuration import ListenSettings, ServingSettings
 
 _log = logging.getLogger("riskfed.serving")
+_SECONDS_TO_FINISH = 20
+_CONNECTIONS = 1000
 
 
-def serve(
-    tracking_uri: str,
-    name: str,
-    alias: str = "champion",
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    *,
-    poll_seconds: float = 15.0,
-) -> None:
-    """Serve the model that `alias` of `name` points at in MLflow's registry, and follow the alias.
-
-    Args:
-        tracking_uri: address of an MLflow server.
-        name: registered model.
-        alias: alias to follow.
-        host: address to listen on; loopback by default, because the API has neither TLS nor authentication of its own.
-        port: 0 takes a free one.
-        poll_seconds: time between two looks at the alias.
+def serve(settings: ServingSettings) -> None:
+    """Serve until SIGINT or SIGTERM, and finish the requests under way.
 
     Raises:
-        ConfigurationError: `tracking_uri` is not an MLflow server's address, or `host` and `port` cannot be listened on.
-        RegistryError: there is no sound model to begin with.
+        ConfigurationError: something that the settings name is absent or unusable, or the address cannot be listened on.
+        RegistryError: there is no sound model to begin with, neither in the registry nor as a copy.
+        ProtectionError: the audit log is broken.
     """
-    serve_source(MlflowRegistry(tracking_uri, name, alias), host, port, poll_seconds=poll_seconds)
-
-
-def serve_source(source: ModelSource, host: str = "127.0.0.1", port: int = 8000, *, poll_seconds: float = 15.0) -> None:
-    """Serve the model of any source, a folder for one. Ends at SIGINT or SIGTERM, after the requests under way.
-
-    Raises:
-        ConfigurationError: the address cannot be listened on.
-        RegistryError: there is no sound model to begin with.
-    """
-    live = LiveModel(source)
-    live.refresh()
-    # No access log: it would write paths with their queries, where a mistaken client may have put an applicant's values.
-    config = uvicorn.Config(
-        create_app(live, poll_seconds=poll_seconds),
-        host=host,
-        port=port,
-        access_log=False,
-        server_header=False,
-        log_level="warning",
-    )
-    with _listen(host, port) as listening:
-        address, number = listening.getsockname()[:2]
-        shown = f"[{address}]" if ":" in address else address
-        if not ipaddress.ip_address(address).is_loopback:
-            _log.warning(
-                "listening beyond this machine without TLS or authentication: put a gateway that has both in front"
-            )
-        if live.engine is not None:
-            print(f"scoring with {live.engine.model} on http://{shown}:{number}/v1/score", flush=True)
-        uvicorn.Server(config).run(sockets=[listening])
-
-
-def _listen(host: str, port: int) -> socket.socket:
+    configure_logging()
+    service = service_of(settings)
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        with _listen(settings.listen) as listening:
+            service.live.start()
+            server = uvicorn.Server(_uvicorn(settings, create_app(service, poll_seconds=settings.model.poll_seconds)))
+            _announce(settings.listen, listening, str(service.live.champion and service.live.champion.model))
+            server.run(sockets=[listening])
+    finally:
+        if service.audit is not None:
+            service.audit.close()
+
+
+def _uvicorn(settings: ServingSettings, app: Any) -> uvicorn.Config:
+    listen = settings.listen
+    # No access log: it would write paths with their queries, where a mistaken client may have put an applicant's values.
+    options: dict[str, Any] = {
+        "access_log": False,
+        "server_header": False,
+        # X-Forwarded-For would let a client choose the address that its wrong keys count against.
+        "proxy_headers": False,
+        "ws": "none",
+        "log_config": None,
+        "limit_concurrency": _CONNECTIONS,
+        "timeout_graceful_shutdown": _SECONDS_TO_FINISH,
+    }
+    if listen.certificate is not None and listen.key is not None:
+        options |= {"ssl_certfile": str(listen.certificate), "ssl_keyfile": str(listen.key)}
+    if listen.client_authorities is not None:
+        # A certificate is asked for and not demanded: whether one is needed says the gate, which also takes keys and tokens.
+        options |= {
+            "ssl_ca_certs": str(listen.client_authorities),
+            "ssl_cert_reqs": ssl.CERT_OPTIONAL,
+            "http": PeerCertificateProtocol,
+        }
+    config = uvicorn.Config(app, **options)
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"listen.certificate, listen.key and listen.client_authorities must be PEM files that belong together ({type(error).__name__})"
+        ) from None
+    return config
+
+
+def _listen(listen: ListenSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    try:
+        listening = socket.create_server((listen.host, listen.port), family=family)
+        # Connections inherit it: without it, asyncio lets a small answer wait 40 ms for the client's acknowledgement.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
-        raise ConfigurationError(f"cannot listen on {host} port {port} ({error.strerror}); choose another") from None
+        raise ConfigurationError(
+            f"cannot listen on {listen.host} port {listen.port} ({error.strerror}); choose another"
+        ) from None
+
+
+def _announce(listen: ListenSettings, listening: socket.socket, model: str) -> None:
+    address, number = listening.getsockname()[:2]
+    shown = f"[{address}]" if ":" in address else address
+    scheme = "http" if listen.certificate is None else "https"
+    if scheme == "http" and not listen.is_loopback:
+        _log.warning("listening beyond this machine without TLS: keys can be read on the way, unless a gateway has TLS")
+    print(f"scoring with {model} on {scheme}://{shown}:{number}/v1/score", flush=True)

@@ -174,7 +174,16 @@ class LoopbackStack:
     def start_scoring_api(self, tracking_uri: str, model: str) -> str:
         """Start ``riskfed serve`` for the champion of a registered model; returns its address."""
         port = free_port()
-        where = ("--tracking-uri", tracking_uri, "--model", model, "--port", str(port))
+        where = (
+            "--tracking-uri",
+            tracking_uri,
+            "--model",
+            model,
+            "--port",
+            str(port),
+            "--records",
+            str(self.folder / "scoring"),
+        )
         server = self._start("scoring-api", [_tool("riskfed"), "serve", *where])
         self._processes.wait_until(server, lambda: _healthy(f"http://127.0.0.1:{port}/readyz"), timeout=60)
         return f"http://127.0.0.1:{port}"

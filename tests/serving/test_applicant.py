@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from riskfed.schema import Feature, Schema
-from riskfed.serving.applicant import ApplicantError, ApplicantForm
+from riskfed.serving.engine.applicant import ApplicantError, ApplicantForm
 from tests.serving.models import SCHEMA, loans
 
 FORM = ApplicantForm(SCHEMA)

@@ -17,8 +17,8 @@ from riskfed.errors import RegistryError
 from riskfed.jobs import HorizontalXgboost
 from riskfed.protocols.release import ModelRelease
 from riskfed.reports.pictures import run_pictures
-from riskfed.serving.engine import ScoringEngine
-from riskfed.serving.registry_client import ModelFolder
+from riskfed.serving.engine.engine import ScoringEngine
+from riskfed.serving.models.folder import ModelFolder
 from riskfed.tracking.registry import register
 from riskfed.tracking.run import MlflowRun
 from riskfed.trees.booster_json import booster_json, parse_booster

@@ -1,0 +1,1 @@
+"""Who may ask the scoring service what, and how often. Joined in `gate.py`."""
