@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from bank_nodes.config import load_config
+from riskfed.serving.configuration import ServingSettings
 from tests.deploy.proxy import DEPLOY
 from tests.deploy.test_units import settings
 
@@ -135,6 +136,17 @@ def test_what_the_node_file_names_is_mounted_where_it_is_needed() -> None:
     assert has("courier", config.flower.home, writable=True)
     for path in (config.data.path, config.keys.identity, config.vault.log, config.vault.models):
         assert not has("courier", path, writable=False), path
+
+
+def test_the_scoring_service_has_what_its_file_names_and_asks_for_keys() -> None:
+    scoring, told = SERVICES["scoring"], ServingSettings.read(DEPLOY / "scoring.toml")
+    (option,) = scoring["command"][2:]
+    assert ("./scoring.toml", option.removeprefix("--config="), True) in mounts("scoring")
+    for path in (told.listen.certificate, told.listen.key, told.access.keys):
+        assert any(read_only and Path(str(path)).is_relative_to(target) for _, target, read_only in mounts("scoring"))
+    assert ("scoring-state", str(told.records.folder), False) in mounts("scoring")
+    assert scoring["ports"] == [f"127.0.0.1:{told.listen.port}:{told.listen.port}"]
+    assert scoring["environment"] == {"RISKFED_SERVING__MODEL__TRACKING_URI": "http://mlflow:5000"}
 
 
 @pytest.mark.parametrize("name", SERVICES)

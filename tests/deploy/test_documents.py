@@ -12,7 +12,7 @@ import typer.main
 from riskfed.cli import app
 from tests.deploy.proxy import DEPLOY
 
-PAGES = (DEPLOY.parent / "docs" / "keys.md", DEPLOY / "README.md")
+PAGES = (DEPLOY.parent / "docs" / "keys.md", DEPLOY.parent / "docs" / "scoring.md", DEPLOY / "README.md")
 LINE = re.compile(r"\briskfed ((?:[a-z]+ ?)+)([^\n`]*)")
 
 

@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from bank_nodes.config import load_config
 from riskfed.cli import app
+from riskfed.serving.configuration import ServingSettings
 from tests.deploy.proxy import DEPLOY
 
 SYSTEMD = DEPLOY / "systemd"
-UNITS = ("riskfed-vault", "riskfed-courier", "riskfed-superlink")
-MOST_EXPOSED = {"riskfed-vault": 10, "riskfed-courier": 15, "riskfed-superlink": 15}
+UNITS = ("riskfed-vault", "riskfed-courier", "riskfed-superlink", "riskfed-scoring")
+MOST_EXPOSED = {"riskfed-vault": 10, "riskfed-courier": 15, "riskfed-superlink": 15, "riskfed-scoring": 15}
 """Tenths of systemd's exposure level, 0 to 100; a unit without any hardening has about 95."""
 ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed (apt-get install systemd)")
@@ -71,7 +72,7 @@ def test_the_vault_has_no_network_and_leaves_no_core() -> None:
     assert vault["IPAddressDeny"] == ["any"]
     assert vault["SystemCallFilter"][-1] == "@chown", "the socket is given to the courier's group"
     assert {unit: settings(unit)["LimitCORE"] for unit in UNITS} == {unit: ["0"] for unit in UNITS}
-    assert len({settings(unit)["User"][0] for unit in UNITS}) == 3
+    assert len({settings(unit)["User"][0] for unit in UNITS}) == len(UNITS)
     # numba compiles while it runs
     assert "MemoryDenyWriteExecute" not in vault
 
@@ -94,6 +95,20 @@ def test_the_units_fit_the_node_file() -> None:
         assert any(path.is_relative_to(folder) for folder in hidden), path
     for path in (config.flower.private_key, config.flower.root_certificates, config.vault.socket, config.flower.home):
         assert not any(path.is_relative_to(folder) for folder in hidden), path
+
+
+def test_the_scoring_unit_fits_its_service_file() -> None:
+    told = ServingSettings.read(DEPLOY / "scoring.toml")
+    unit = settings("riskfed-scoring")
+    assert told.records.folder == Path("/var/lib") / unit["StateDirectory"][0]
+    assert unit["ExecStart"] == ["/opt/riskfed/bin/riskfed serve --config /etc/riskfed/scoring.toml"]
+    assert unit["MemoryDenyWriteExecute"] == ["yes"]
+    assert not told.access.is_open
+    assert told.listen.certificate is not None, "beyond this machine only under TLS"
+    modes = {entry[1]: (entry[2], entry[3]) for entry in entries("tmpfiles.d")}
+    for secret in (told.listen.key, told.access.keys):
+        assert modes[str(secret)] == ("0600", "riskfed-scoring")
+        assert modes[str(Path(str(secret)).parent)] == ("0700", "riskfed-scoring")
 
 
 def test_the_commands_exist() -> None:
@@ -139,11 +154,12 @@ def test_users_and_folders_are_those_of_the_units() -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed")
-@pytest.mark.parametrize("side", ["bank", "operator"])
+@pytest.mark.parametrize("side", ["bank", "operator", "scoring"])
 def test_systemd_would_make_the_users(tmp_path: Path, side: str) -> None:
     (tmp_path / "etc").mkdir()
     command = ["systemd-sysusers", f"--root={tmp_path}", str(SYSTEMD / "sysusers.d" / f"riskfed-{side}.conf")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     made = (tmp_path / "etc" / "passwd").read_text()
-    assert ("riskfed-vault" in made, "riskfed-operator" in made) == (side == "bank", side == "operator")
+    users = {"bank": "riskfed-vault", "operator": "riskfed-operator", "scoring": "riskfed-scoring"}
+    assert [name for name, user in users.items() if user in made] == [side]
