@@ -40,11 +40,11 @@ down: $(READY) ## Stop what `make up` started
 
 .PHONY: test
 test: lint ## Lint, types, layers and all tests
-	$(BIN)/pytest --nbmake tests notebooks
+	$(BIN)/pytest -n 2 --dist loadfile --nbmake tests notebooks
 
 .PHONY: test-quick
 test-quick: lint ## As `test`, without the slow ones
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
 
 .PHONY: lint
 lint: $(READY) ## Lint, format, types, layers
@@ -74,6 +74,10 @@ bench-rounds: $(READY) ## One round over each transport; writes runs/bench/round
 .PHONY: bench-models
 bench-models: $(READY) ## riskfed beside pooled xgboost, Flower's stock strategies and each bank alone; writes runs/bench/models.json
 	$(BIN)/python -m benchmarks.models
+
+.PHONY: bench-serving
+bench-serving: $(READY) ## The scoring service beside `mlflow models serve`, and 60 s of load with faults; writes runs/bench/serving.json
+	$(BIN)/python -m benchmarks.serving
 
 .PHONY: faults
 faults: $(READY) ## Kill, stop, cut off and fill up every part of a running federation; writes runs/faults.json

@@ -85,6 +85,7 @@ def bank(name: str, key: str, more: str = "") -> str:
         ("banks = ", "is not TOML"),
         (None, "cannot read"),
     ],
+    ids=range(13),  # keys are new each time, and every worker has to name the cases alike
 )
 def test_a_consortium_that_is_none(tmp_path: Path, text: str | None, reason: str) -> None:
     if text is not None:

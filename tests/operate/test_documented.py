@@ -48,7 +48,7 @@ def _options(words: list[str]) -> set[str]:
 def test_every_command_of_the_page_exists_with_its_options() -> None:
     prose = re.sub(r"(?s)```.*?```", "", PAGE)
     spans = "\n".join(re.findall(r"`([^`\n]*)`", prose) + re.findall(r"(?m)^    (riskfed .*)", prose))
-    said = re.findall(r"(?m)^riskfed ((?:node )?(?:log )?[a-z]+)(.*)", spans)
+    said = re.findall(r"(?m)^riskfed ((?:node )?(?:log )?[a-z-]+)(.*)", spans)
     assert len(said) > 15
     for words, rest in said:
         assert set(re.findall(r"--[a-z-]+", rest)) <= _options(words.split()), words
