@@ -41,19 +41,17 @@ def score_file(
 ) -> None:
     """Score a file of applicants through the scoring service, all by one version of the model.
 
-    Started again after an interruption, the same command goes on where it stopped. Exit code 0: all rows are scored; 3: some were refused
-    and stand in a second file; 1 and 2: nothing is
-    written; 130: interrupted.
+    Started again after an interruption, the same command goes on where it stopped. Exit code 0: all rows are scored; 3: some were
+    refused and stand in a second file; 1 and 2: nothing is written; 130: interrupted.
     """
     try:
         from riskfed.serving.score_file.file import Options
         from riskfed.serving.score_file.target import Credentials, target
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"{error.name} is not installed: install riskfed[serving,files]") from None
+    split = _one(delimiter)
+    options = Options(id_column, model_version, language, points_lost, batch, patience, anew=anew, delimiter=split)
     credentials = Credentials(_api_key(key_file), ca_file, certificate, certificate_key)
-    options = Options(
-        id_column, model_version, language, points_lost, batch, patience, anew=anew, delimiter=_one(delimiter)
-    )
     _show(_watched(applicants, output, options, target(url, credentials, plain_http=plain_http)))
 
 

@@ -168,8 +168,9 @@ async def _event(connection: h11.Connection, reader: asyncio.StreamReader, timeo
             connection.receive_data(await asyncio.wait_for(reader.read(_CHUNK), timeout))
     except TimeoutError:
         raise LostConnectionError(f"no answer for {timeout:g} s") from None
-    except h11.RemoteProtocolError:
-        # Services that do not accept a client's certificate mostly just hang up, after the handshake (TLS 1.3).
+    except (h11.RemoteProtocolError, ConnectionError):
+        # Services that do not accept a client's certificate mostly just hang up, after the handshake (TLS 1.3): with a reset, if this
+        # side had sent more by then.
         raise LostConnectionError(
             "it hung up; or it speaks no HTTP/1.1, or does not accept this side's certificate"
         ) from None
