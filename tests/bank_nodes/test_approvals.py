@@ -10,62 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from bank_nodes.approvals import FOLDER, Approvals, plan_digest
-from bank_nodes.config import load_config
-from bank_nodes.log import VaultLog, read_log
-from bank_nodes.run_service import RunService
-from bank_nodes.vault import make_service
+from bank_nodes.approvals import Approvals, plan_digest
 from riskfed.cli import app
 from riskfed.errors import ConfigurationError
 from riskfed.jobs import HorizontalXgboost
 from riskfed.plan import Plan
-from riskfed.protocols.frames import Kind, decode_batch
 from riskfed.protocols.rounds import most_rounds
-from tests.bank_nodes.banks import BANKS, JOB, label_of, loans, make_consortium, plan_batch, plan_for, reason_in
-
-RUNNER = CliRunner()
-
-
-class Bank:
-    """A vault in this process, with manual approval, and its command line."""
-
-    def __init__(self, folder: Path, rules: str = 'approval = "manual"') -> None:
-        policy = f"min_rows = 50\n{rules}"
-        self.config = make_consortium(folder, {bank: loans(1) for bank in BANKS}, policies={"ash": policy})["ash"]
-        self.node = load_config(self.config)
-        self.log_path = self.node.vault.log
-        self.approvals = Approvals(self.log_path.parent / FOLDER)
-        self.start()
-
-    def start(self) -> None:
-        self.log = VaultLog(self.log_path)
-        self.service: RunService = make_service(self.node, self.log)
-
-    def stop(self) -> None:
-        self.service.stop("stopped")
-        self.log.close()
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def ask(self, plan: Plan) -> str | None:
-        """Ask for a run; the reason, or None if it opened (it is ended then)."""
-        answer = self.service.handle(label_of(plan), plan_batch(plan))
-        if decode_batch(answer)[0].kind is Kind.FAILED:
-            return reason_in(answer)
-        self.service.stop("the test ends it")
-        return None
-
-    def command(self, *arguments: str, said: str = "y\n") -> str:
-        result = RUNNER.invoke(app, ["node", *arguments, "-c", str(self.config)], input=said)
-        assert result.exit_code == 0, result.output + result.stderr
-        return result.output
-
-    def events(self, *names: str) -> list[dict[str, Any]]:
-        return [entry for entry in read_log(self.log_path) if entry["event"] in names]
+from tests.bank_nodes.approving_bank import RUNNER, Bank
+from tests.bank_nodes.banks import JOB, plan_for
 
 
 @pytest.fixture

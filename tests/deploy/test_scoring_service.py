@@ -39,17 +39,7 @@ class Host:
         (folder / "clients.toml").write_text(f'[clients.loan-desk]\nscopes = ["score", "models"]\n{names}\n')
         (folder / "model").mkdir()
         (folder / "model" / "release.json").write_bytes(make_release().to_bytes())
-        keys = [
-            "api-key",
-            "add",
-            "batch",
-            "--scope",
-            "score",
-            "--scope",
-            "models",
-            "--keys",
-            str(folder / "api-keys.json"),
-        ]
+        keys = ["api-key", "add", "batch", "--scope", "score", "--scope", "models", "--keys", f"{folder}/api-keys.json"]
         (folder / "key").write_text(CliRunner().invoke(app, keys).stdout)
         self._write(service)
         riskfed = str(Path(sys.executable).with_name("riskfed"))
