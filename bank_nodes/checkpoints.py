@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bank_nodes.models import check_run_name
+from riskfed.files import PRIVATE, write_synced
 from riskfed.plan import Plan
 
 _KEPT_RUNS: Final = 20
@@ -81,8 +82,4 @@ def _identity(plan: Plan) -> bytes:
 
 
 def _write(path: Path, lines: Sequence[bytes], how: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(b"".join(line + b"\n" for line in lines))
-        file.flush()
-        os.fsync(file.fileno())
+    write_synced(path, b"".join(line + b"\n" for line in lines), mode=PRIVATE, how=how)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bank_nodes.consortium import Consortium, PinnedBank
 from riskfed.errors import ConfigurationError
+from riskfed.files import PRIVATE, write_synced
 from riskfed.secure.keys import Identity
 
 _OTHERS_MAY = stat.S_IRWXG | stat.S_IRWXO
@@ -117,15 +118,10 @@ def write_consortium(path: Path, banks: Mapping[str, str], flower_keys: Mapping[
 def _write_private(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # The mode counts from the first instant: at no time can another user open the file.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_synced(path, data, mode=PRIVATE)
     except FileExistsError:
         raise ConfigurationError(
             f"{path} exists; a key is never overwritten: choose another file, or move it away"
         ) from None
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

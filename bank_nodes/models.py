@@ -22,6 +22,7 @@ from typing import Any
 
 from riskfed.errors import ConfigurationError, PlanError, RegistryError, RiskfedError
 from riskfed.evaluation.record import Evaluation
+from riskfed.files import sync_folder, write_synced
 from riskfed.plan import Plan
 from riskfed.protocols.release import ModelRelease
 from riskfed.schema import Schema
@@ -92,16 +93,16 @@ def store_release(folder: Path, plan: Plan, release: ModelRelease) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder))
-        _write(draft / "model.json", release.model)
-        _write(draft / "release.json", json.dumps(_facts(plan, release), indent=1, sort_keys=True).encode())
+        write_synced(draft / "model.json", release.model)
+        write_synced(draft / "release.json", json.dumps(_facts(plan, release), indent=1, sort_keys=True).encode())
         if home.exists():
             # A vault that was killed between storing and logging; the run was done again as another attempt.
             shutil.rmtree(home)
         draft.replace(home)
         pointer = folder / f".{_POINTER}"
-        _write(pointer, f"{plan.run}\n".encode())
+        write_synced(pointer, f"{plan.run}\n".encode(), how=os.O_TRUNC)
         pointer.replace(folder / _POINTER)
-        _sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         raise ConfigurationError(
             f"cannot store the model in {folder}: {error.strerror}; the bank must mend its vault.models"
@@ -195,18 +196,3 @@ def _facts(plan: Plan, release: ModelRelease) -> dict[str, Any]:
         "fixed_point_bits": release.fixed_point_bits,
         "model_sha256": hashlib.sha256(release.model).hexdigest(),
     }
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

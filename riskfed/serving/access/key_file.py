@@ -23,6 +23,7 @@ from typing import Annotated, Final
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from riskfed.errors import ConfigurationError
+from riskfed.files import write_whole
 from riskfed.serving.access.client import ClientName, Scope, checked_name, checked_scopes
 from riskfed.serving.access.watched_file import read_guarded
 
@@ -221,22 +222,10 @@ def _opened(path: Path, *, absent: bool = False) -> Iterator[tuple[tuple[StoredK
 
 def _write(path: Path, keys: tuple[StoredKey, ...]) -> None:
     content = _Content(keys=keys).model_dump_json(indent=2, exclude_none=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        # The mode counts from the first instant: at no time can another user open the file.
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            if path.exists():
-                # A file that root writes for the service stays the service's.
-                kept = path.stat()
-                os.fchown(file.fileno(), kept.st_uid, kept.st_gid)
-            file.write(content.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_whole(path, content.encode() + b"\n", private=True)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}; nothing was changed") from None
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _ending(now: datetime.datetime, valid: datetime.timedelta | None) -> datetime.datetime | None:

@@ -32,6 +32,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from riskfed.errors import ConfigurationError, RegistryError
+from riskfed.files import PRIVATE, sync_folder, write_synced
 from riskfed.serving.models.source import ModelFiles, ModelReference, read_schema
 
 _DIGITS = 8
@@ -85,7 +86,7 @@ class LocalCopy:
             number = int(copies[-1].name[:_DIGITS]) + 1 if copies else 1
             _write(draft, _contents(identity, files))
             draft.rename(place / f"{number:0{_DIGITS}d}-{_label(files.reference.version)}")
-            _sync_folder(place)
+            sync_folder(place)
             for old in _numbered(place)[: -self._kept]:
                 shutil.rmtree(old)
 
@@ -153,12 +154,8 @@ def _sums(contents: Mapping[str, bytes]) -> bytes:
 def _write(draft: Path, contents: Mapping[str, bytes]) -> None:
     draft.mkdir(mode=0o700)
     for name, content in contents.items():
-        handle = os.open(draft / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    _sync_folder(draft)
+        write_synced(draft / name, content, mode=PRIVATE)
+    sync_folder(draft)
 
 
 def _read(copy: Path, identity: str) -> tuple[ModelFiles, datetime]:
@@ -189,13 +186,5 @@ def _locked(place: Path) -> Iterator[None]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(handle)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
     finally:
         os.close(handle)

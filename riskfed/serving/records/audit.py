@@ -4,8 +4,8 @@ A hash chain (`riskfed.hash_chain`) over files in a folder of its own (`audit_fi
 version answered, PD, score and reason codes. It holds no feature of an applicant and no customer's id: whoever may read the log
 learns decisions by request id, and needs the bank's own records to say whose they are. Files have mode 0600, the folder 0700.
 
-Events: ``started``, ``stopped``, ``model`` (a champion, a challenger, or one that was refused), ``score``, ``shadow``, ``recovered``
-(a line torn by a crash was cut; how many bytes).
+Events: ``started``, ``stopped``, ``model`` (a champion, a challenger, or one that was refused), ``score``, ``what_if``, ``shadow``,
+``recovered`` (a line torn by a crash was cut; how many bytes).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from riskfed.errors import AuditError, ConfigurationError, ProtectionError
+from riskfed.files import PRIVATE, sync_folder
 from riskfed.hash_chain import ChainWriter, Head, cut_torn_line, open_alone
 from riskfed.serving.records.audit_files import (
     AuditSummary,
@@ -233,10 +234,6 @@ class AuditLog:
 
 def _open(path: Path) -> int:
     """Open a file of the log for appending; its name is on the disk before its first line."""
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-        os.fsync(folder)
-        return os.open(path, os.O_WRONLY | os.O_APPEND)
-    finally:
-        os.close(folder)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE))
+    sync_folder(path.parent)
+    return os.open(path, os.O_WRONLY | os.O_APPEND)
