@@ -35,7 +35,7 @@ def serve(settings: ServingSettings) -> None:
         with _listen(settings.listen) as listening:
             service.live.start()
             server = uvicorn.Server(_uvicorn(settings, create_app(service, poll_seconds=settings.model.poll_seconds)))
-            _announce(settings.listen, listening, str(service.live.champion and service.live.champion.model))
+            _announce(settings.listen, listening, str(service.engine().model))
             server.run(sockets=[listening])
     finally:
         if service.audit is not None:

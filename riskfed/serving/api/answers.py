@@ -85,11 +85,3 @@ def audit_stored(service: Service, client: Client, body: bytes, *, replayed: boo
     content = from_json(body)
     items = content if isinstance(content, list) else [content]
     service.record("score", [audit_line(client, item, replayed=replayed) for item in items if "pd" in item])
-
-
-def count(service: Service, engine: Engine, *scores: Score) -> None:
-    """Count scored applicants."""
-    service.metrics.scored(engine.model.name, engine.model.version, len(scores))
-    for score in scores:
-        if score.fallback is not None:
-            service.metrics.fallbacks.labels(score.fallback).inc()

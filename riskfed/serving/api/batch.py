@@ -77,10 +77,9 @@ async def _score_array(
         contents += await batch.answer(some)
         await asyncio.sleep(0)
     response = JsonResponse(to_json(contents), headers=_headers(batch))
-    if retry is not None:
-        kept = {**_headers(batch), "X-Request-Id": batch.request_id}
-        if (other := await retry.first(response.body, kept)) is not None:
-            return other
+    other = None if retry is None else await retry.first(response.body, batch.language, batch.request_id)
+    if other is not None:
+        return other
     for some in slices(contents):
         batch.record(some)
         await asyncio.sleep(0)

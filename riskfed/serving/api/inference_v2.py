@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from riskfed.serving.access.client import Client
-from riskfed.serving.api.answers import JsonResponse, audit_line, count, score_content
+from riskfed.serving.api.answers import JsonResponse, audit_line, score_content
 from riskfed.serving.api.documented import answers, request_body
 from riskfed.serving.api.items import Scored, score_many, slices
 from riskfed.serving.api.problems import ProblemError
@@ -177,17 +177,13 @@ async def _infer(
         contents = [score_content(engine, score, name, language) for name, (_, score) in some]
         service.record("score", [audit_line(client, content) for content in contents])
         await asyncio.sleep(0)
-    scores = [score for _, score in scored]
-    count(service, engine, *scores)
-    if service.shadow is not None and engine is service.live.champion:
-        for name, (row, score) in zip(names, scored, strict=True):
-            service.shadow.offer(row, name, score)
+    service.scored(engine, [(name, row, score) for name, (row, score) in zip(names, scored, strict=True)])
     return JsonResponse(
         {
             "model_name": engine.model.name,
             "model_version": engine.model.version,
             "id": request_id,
-            "outputs": output_tensors(wanted, scores),
+            "outputs": output_tensors(wanted, [score for _, score in scored]),
         }
     )
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from riskfed.serving.access.client import Client
-from riskfed.serving.api.answers import audit_line, count, score_content
+from riskfed.serving.api.answers import audit_line, score_content
 from riskfed.serving.api.messages import ScoreRequest
 from riskfed.serving.api.problems import ProblemError, invalid_applicant, invalid_envelope, malformed
 from riskfed.serving.api.requests import sound_request_id
@@ -136,9 +136,7 @@ class Batch:
         if isinstance(scored, ApplicantError):
             return self._refused(request_id, invalid_applicant(scored))
         row, score = scored
-        count(self.service, engine, score)
-        if self.service.shadow is not None and engine is self.service.live.champion:
-            self.service.shadow.offer(row, request_id, score)
+        self.service.scored(engine, ((request_id, row, score),))
         return score_content(engine, score, request_id, self.language)
 
     def _refused(self, request_id: str, problem: ProblemError) -> dict[str, Any]:

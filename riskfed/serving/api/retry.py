@@ -6,7 +6,6 @@ Only answers with scores are kept. Everything else can be asked again: nothing c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from starlette.datastructures import MutableHeaders
 
@@ -15,8 +14,6 @@ from riskfed.serving.api.answers import JsonResponse, audit_stored
 from riskfed.serving.api.problems import ProblemError
 from riskfed.serving.api.service import Service
 from riskfed.serving.records.idempotency import IdempotencyStore, StoredAnswer, fingerprint_of, key_of
-
-_KEPT_HEADERS: Final = ("content-language", "x-request-id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Retry:
         found = await self.store.get(self.key)
         return None if found is None else self._again(found)
 
-    async def first(self, body: bytes, headers: dict[str, str]) -> JsonResponse | None:
+    async def first(self, body: bytes, language: str, request_id: str) -> JsonResponse | None:
         """Keep an answer, before it is recorded and leaves.
 
         Returns:
@@ -55,7 +52,7 @@ class Retry:
         Raises:
             ProblemError: 422: that one had another body.
         """
-        kept = tuple((name, value) for name, value in headers.items() if name.lower() in _KEPT_HEADERS)
+        kept = (("Content-Language", language), ("X-Request-Id", request_id))
         mine = StoredAnswer(self.fingerprint, 200, body, kept)
         found = await self.store.put(self.key, mine)
         return None if found == mine else self._again(found)

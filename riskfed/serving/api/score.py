@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from riskfed.serving.access.client import Client
-from riskfed.serving.api.answers import JsonResponse, audit_line, count, score_content
+from riskfed.serving.api.answers import JsonResponse, audit_line, score_content
 from riskfed.serving.api.documented import answers, request_body
 from riskfed.serving.api.messages import ScoreAnswer, ScoreRequest
 from riskfed.serving.api.requests import (
@@ -58,12 +58,9 @@ async def _score(
     row, score = await engine.answer(asked.applicant, asked.customer_id, service.joint_deadline)
     content = score_content(engine, score, name_request(scope), language)
     response = JsonResponse(content, headers={"Content-Language": language, "Vary": "Accept-Language"})
-    if retry is not None:
-        kept = {"Content-Language": language, "X-Request-Id": content["request_id"]}
-        if (other := await retry.first(response.body, kept)) is not None:
-            return other
+    other = None if retry is None else await retry.first(response.body, language, content["request_id"])
+    if other is not None:
+        return other
     service.record("score", (audit_line(client, content),))
-    count(service, engine, score)
-    if service.shadow is not None and engine is service.live.champion:
-        service.shadow.offer(row, content["request_id"], score)
+    service.scored(engine, ((content["request_id"], row, score),))
     return response

@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from riskfed.serving.access.gate import Gate
 from riskfed.serving.api.metrics import ServiceMetrics
 from riskfed.serving.api.problems import ProblemError
 from riskfed.serving.engine.interface import Engine
-from riskfed.serving.models.live import LiveModels, ModelChange, ServedVersion
+from riskfed.serving.engine.score import Score
+from riskfed.serving.models.live import LiveModels, ModelChange, ServedVersion, UnknownVersionError
 from riskfed.serving.models.shadow import Shadow
 from riskfed.serving.records.audit import AuditLog
 from riskfed.serving.records.idempotency import IdempotencyStore
@@ -72,15 +76,31 @@ class Service:
 
     def served(self, version: str | None = None) -> ServedVersion:
         """A version with its files, by default the champion's; raises as `engine`."""
-        served = self.live.served()
-        if not served:
-            raise ProblemError(503, "No model is loaded yet.", headers={"Retry-After": "15"})
-        for one in served:
-            if version is None or one.engine.model.version == version:
-                return one
-        # The version that was asked for is the client's text, so only those that there are get named.
-        named = ", ".join(one.engine.model.version for one in served)
-        raise ProblemError(404, f"That version is not served; these are: {named}.", kind="version-not-served")
+        try:
+            return self.live.version(version)
+        except UnknownVersionError as error:
+            if not error.served:
+                raise ProblemError(503, "No model is loaded yet.", headers={"Retry-After": "15"}) from None
+            # The version that was asked for is the client's text, so only those that there are get named.
+            named = ", ".join(error.served)
+            raise ProblemError(
+                404, f"That version is not served; these are: {named}.", kind="version-not-served"
+            ) from None
+
+    def scored(self, engine: Engine, scores: Sequence[tuple[str, NDArray[np.float32], Score]]) -> None:
+        """Count scores, and let the challenger score the same applicants where it was the champion that did.
+
+        Args:
+            engine: that scored.
+            scores: for each applicant the request id, the (1, k) encoded row and the score.
+        """
+        self.metrics.scored(engine.model.name, engine.model.version, len(scores))
+        shadow = self.shadow if engine is self.live.champion else None
+        for request_id, row, score in scores:
+            if score.fallback is not None:
+                self.metrics.fallbacks.labels(score.fallback).inc()
+            if shadow is not None:
+                shadow.offer(row, request_id, score)
 
     def record(self, event: str, entries: Sequence[Mapping[str, Any]]) -> None:
         """Write audit lines.

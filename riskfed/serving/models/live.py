@@ -95,8 +95,8 @@ class LiveModels:
             return None
         return standing.champion.engine, standing.challenger
 
-    def version(self, version: str | None) -> Engine:
-        """The engine of a served version; None: of the champion.
+    def version(self, version: str | None) -> ServedVersion:
+        """A served version; None: the champion.
 
         Raises:
             UnknownVersionError: it is not served.
@@ -104,9 +104,8 @@ class LiveModels:
         served = self.served()
         for one in served:
             if version is None or one.engine.model.version == version:
-                return one.engine
-        named = ", ".join(one.engine.model.version for one in served) or "none"
-        raise UnknownVersionError(f"this version is not served; served are: {named}")
+                return one
+        raise UnknownVersionError(tuple(one.engine.model.version for one in served))
 
     def served(self) -> tuple[ServedVersion, ...]:
         """The champion, then former ones, the latest first."""

@@ -11,7 +11,15 @@ from riskfed.serving.models.source import ModelFiles, ModelReference
 
 
 class UnknownVersionError(LookupError):
-    """A version that is not served; the message names those that are."""
+    """A version that is not served; the message names those that are.
+
+    Attributes:
+        served: those that are, the champion first; none before the first model.
+    """
+
+    def __init__(self, served: tuple[str, ...]) -> None:
+        super().__init__(f"this version is not served; served are: {', '.join(served) or 'none'}")
+        self.served = served
 
 
 @dataclass(frozen=True, slots=True)
