@@ -46,8 +46,8 @@ def test_former_champions_can_be_asked_for_by_version(server: RegistryServer) ->
         ("3", "retained"),
         ("2", "retained"),
     ]
-    assert live.version(None) is live.version("4") is live.champion
-    assert live.version("3").model.version == "3"
+    assert live.version(None).engine is live.version("4").engine is live.champion
+    assert live.version("3").engine.model.version == "3"
     assert live.served()[1].files.facts["headline"] == "version 3"
     with pytest.raises(UnknownVersionError, match="served are: 4, 3, 2"):
         live.version("1")

@@ -31,7 +31,6 @@ from tests.serving.scoring_page import (
     DESKTOP,
     PHONE,
     Watch,
-    browser,
     fill,
     put,
     score,
@@ -47,12 +46,6 @@ pytestmark = [
 RISKY = {"income": 12_000, "balance/limit": 1.5, "late payments": "many", "region": 3, "free": None}
 PROTECTED = Attribute(name="region", encoding="ordinal", levels=(1, 2, 3), role="protected")
 TEXTS = ReasonOverlay({"en": {"late payments": "Payments were late"}, "de": {"late payments": "Zahlungen kamen spät"}})
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

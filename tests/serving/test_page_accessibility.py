@@ -14,7 +14,7 @@ from riskfed.datasets import SyntheticLoans, taiwan_schema
 from riskfed.serving.access.gate import Gate
 from riskfed.serving.engine.applicant import ApplicantForm
 from tests.serving.models import make_release
-from tests.serving.scoring_page import CHROMIUM, DESKTOP, PHONE, Watch, browser, put, score, serving, shown_score, typed
+from tests.serving.scoring_page import CHROMIUM, DESKTOP, PHONE, Watch, put, score, serving, shown_score, typed
 
 pytestmark = [
     pytest.mark.slow,
@@ -64,12 +64,6 @@ OUTSIDE = """() => [...document.querySelectorAll('body *')]
   .filter(e => e.checkVisibility() && !e.closest('.skip, .visually-hidden, .scroll, svg, option'))
   .filter(e => { const box = e.getBoundingClientRect(); return box.right > innerWidth + 1 || box.left < -1; })
   .map(e => e.outerHTML.slice(0, 80))"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

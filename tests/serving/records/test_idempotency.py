@@ -17,6 +17,7 @@ from riskfed.serving.records import postgresql_store, redis_store, sqlite_store
 from riskfed.serving.records.idempotency import IdempotencyStore, StoredAnswer, fingerprint_of, key_of, store_of
 from tests.bank_nodes.postgres import ADMIN, ADMIN_PASSWORD, PostgresServer
 from tests.serving.records.servers import PASSWORD, RedisServer
+from tests.serving.records.stores import using
 
 Use = Callable[[IdempotencyStore], Awaitable[None]]
 Make = Callable[[float], IdempotencyStore]
@@ -43,16 +44,6 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
         redis: RedisServer = request.getfixturevalue("redis")
         url, password = redis.url, PASSWORD
     return lambda hours=24: store_of(url, hours=hours, password=password)
-
-
-def using(store: IdempotencyStore, use: Use) -> None:
-    async def used() -> None:
-        try:
-            await use(store)
-        finally:
-            await store.close()
-
-    asyncio.run(used())
 
 
 def key() -> str:

@@ -22,6 +22,7 @@ from riskfed.serving.records.idempotency import ANSWER_SECONDS, IdempotencyStore
 from tests.bank_nodes.postgres import ADMIN, ADMIN_PASSWORD, PostgresServer
 from tests.serving.records import processes
 from tests.serving.records.servers import PASSWORD, RedisServer
+from tests.serving.records.stores import using
 
 SECRET = "0.0312345"
 ANSWER = StoredAnswer("f" * 64, 200, SECRET.encode())
@@ -44,16 +45,6 @@ async def at_last(operation: Callable[[], Awaitable[StoredAnswer | None]]) -> St
         except IdempotencyError:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
-
-
-def using(store: IdempotencyStore, use: Callable[[IdempotencyStore], Awaitable[None]]) -> None:
-    async def used() -> None:
-        try:
-            await use(store)
-        finally:
-            await store.close()
-
-    asyncio.run(used())
 
 
 async def refused(operation: Awaitable[object], match: str) -> None:
