@@ -66,7 +66,7 @@ def run_target(target: Target, seed: int, rounds: Callable[[], Iterator[int]]) -
         FindingError: names the target, and has the seed and the input.
     """
     _forget_peak()
-    mutator, tally, before = Mutator(seed), Tally(), _peak()
+    mutator, tally, before = Mutator(seed), Tally(), peak()
     with target.open() as (make, feed):
         for number in rounds():
             given = make(mutator)
@@ -83,7 +83,7 @@ def run_target(target: Target, seed: int, rounds: Callable[[], Iterator[int]]) -
             if (took := time.thread_time() - started) > MOST_SECONDS:
                 raise FindingError(f"{_described(target, seed, number, given)}: took {took:.1f} s")
             tally.inputs += 1
-    if (grown := _peak() - before) > MOST_GROWTH:
+    if (grown := peak() - before) > MOST_GROWTH:
         raise FindingError(f"{target.name}, seed {seed}: {grown >> 20} MiB of memory")
     return tally
 
@@ -94,7 +94,7 @@ def _forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak() -> int:
+def peak() -> int:
     """Bytes; the most that this process has had in memory."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -123,8 +123,10 @@ def test_a_wrong_run_file_is_exit_code_2_before_flower_is_asked(flower: FlowerDo
 
 
 def test_ctrl_c_leaves_the_run_and_says_how_to_see_and_end_it(flower: FlowerDouble) -> None:
+    # Who runs the tests in the background may have SIGINT ignored, which is inherited.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     code = f"from riskfed.flower import control; control._tool = lambda _: {str(flower.program)!r}; from riskfed.cli import app; app()"
-    command = [sys.executable, "-c", code, "train", "--job", str(flower.run_file)]
+    command = [sys.executable, "-c", heard + code, "train", "--job", str(flower.run_file)]
     with subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while not any(asked[0] == "log" for asked in flower.asked) and time.monotonic() < deadline:
@@ -172,6 +174,23 @@ def test_the_bar_tells_trees_loss_attempt_and_whom_it_waits_for() -> None:
         bar._bar.refresh()
     assert "3 banks, attempt 2: trees" in text.getvalue()
     assert "3/5" in text.getvalue()
+
+
+def test_the_bar_of_a_vertical_run_tells_of_the_search_for_common_customers() -> None:
+    console, text = terminal()
+    parties = {"banks": ["lender", "payments"], "protection": "sealed", "job": "vertical_xgboost"}
+    with ProgressBar(console) as bar:
+        bar({"event": "RunStarted", "attempt": 1, "most_trees": 5, **parties})
+        for line, shown in (
+            ({"event": "ProtectionProven"}, "2 parties: protection proven; common customers"),
+            ({"event": "ProgressMade", "step": 0, "metrics": {"aligned": 0.25}}, "common customers, 25% of the search"),
+            ({"event": "ProgressMade", "step": 0, "metrics": {"aligned": 1.0}}, "2 parties: first tree"),
+            ({"event": "ProgressMade", "step": 1, "metrics": {"logloss": 0.5}}, "held-out log-loss 0.5000"),
+        ):
+            bar(line)
+            bar._bar.refresh()
+            assert shown in text.getvalue()
+    assert "1/5" in text.getvalue()
 
 
 def test_the_outcome_in_words(tmp_path: Path) -> None:
