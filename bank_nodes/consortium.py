@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from bank_nodes.cards import Name, SigningKey, card_fingerprint, flower_key, reasons
 from riskfed.errors import ConfigurationError
 from riskfed.files import write_whole
-from riskfed.plan import MINIMUM_BANKS
+from riskfed.plan import MINIMUM_PARTIES
 from riskfed.toml_text import toml_key, toml_lines
 
 Trust = Literal["own", "telephone", "chain", "unchecked"]
@@ -152,12 +152,12 @@ class Consortium(BaseModel):
         """Whether a run is possible at all.
 
         Raises:
-            ConfigurationError: fewer than three banks, two banks with the same key, or a key that was revoked.
+            ConfigurationError: fewer than two banks, two banks with the same key, or a key that was revoked.
         """
         # A vault that knows a revoked bank starts all the same, to refuse the runs that name it.
-        if len({*self.banks, *(entry.bank for entry in self.revoked)}) < MINIMUM_BANKS:
+        if len({*self.banks, *(entry.bank for entry in self.revoked)}) < MINIMUM_PARTIES:
             raise ConfigurationError(
-                f"{len(self.banks)} banks are pinned, expected at least {MINIMUM_BANKS}; pin the others' cards"
+                f"{len(self.banks)} banks are pinned, expected at least {MINIMUM_PARTIES}; pin the others' cards"
             )
         holders: dict[str, str] = {}
         for name, bank in self.banks.items():

@@ -13,6 +13,10 @@ from riskfed.jobs import Job, job_from_dict
 
 MINIMUM_BANKS = 3
 """With two banks, each would learn the other's sums by subtracting its own."""
+MINIMUM_PARTIES = 2
+"""Where nothing is summed over banks."""
+SEALED = "sealed"
+"""The protection of runs in which parties send each other envelopes, and nothing is summed."""
 
 
 class Plan(BaseModel):
@@ -21,11 +25,11 @@ class Plan(BaseModel):
     Attributes:
         run: id of the run; a new one for every run.
         attempt: 1 at first, one more after each resumption.
-        roster: names of the banks, sorted; three at least.
+        roster: names of the banks, sorted; three at least, two where nothing is summed.
         job: what they compute.
         schema_fingerprint: `riskfed.schema.Schema.fingerprint` that every bank must hold.
-        protection: how sums are protected. There is no unprotected choice.
-        key_bits: size of the Paillier modulus; masking makes no use of it.
+        protection: how sums are protected, or "sealed" for jobs without sums. There is no unprotected choice.
+        key_bits: size of the Paillier modulus: of the sums' key, or the label holder's in a vertical job; masking makes no use of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,7 +39,7 @@ class Plan(BaseModel):
     roster: tuple[str, ...]
     job: SerializeAsAny[Job]
     schema_fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
-    protection: Literal["masking", "paillier"]
+    protection: Literal["masking", "paillier", "sealed"]
     key_bits: int = Field(default=2048, ge=1, le=16384)
 
     def __init__(self, **fields: Any) -> None:
@@ -51,8 +55,21 @@ class Plan(BaseModel):
         return job_from_dict(value) if isinstance(value, dict) else value
 
     @model_validator(mode="after")
+    def _suits_job(self) -> Self:
+        if self.protection not in self.job.protections:
+            raise ValueError(
+                f"a {self.job.kind} job is protected by {' or '.join(self.job.protections)}, not by {self.protection}"
+            )
+        if self.job.releaser is not None and self.job.releaser not in self.roster:
+            raise ValueError(f"{self.job.releaser}, which is to release the result, is not in the roster")
+        return self
+
+    @model_validator(mode="after")
     def _roster(self) -> Self:
-        if len(self.roster) < MINIMUM_BANKS:
+        if self.protection == SEALED:
+            if len(self.roster) < MINIMUM_PARTIES:
+                raise ValueError(f"{len(self.roster)} parties, at least {MINIMUM_PARTIES} are needed")
+        elif len(self.roster) < MINIMUM_BANKS:
             raise ValueError(
                 f"{len(self.roster)} banks, at least {MINIMUM_BANKS} are needed: of two, each learns the other's sums by subtraction"
             )

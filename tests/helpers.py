@@ -1,5 +1,6 @@
 """What several test files need."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from riskfed.jobs import HorizontalXgboost
 from riskfed.plan import Plan
 from riskfed.protocols.opening import Seat
 from riskfed.protocols.party import Party
-from riskfed.protocols.program import Program, Sum
+from riskfed.protocols.program import Exchange, Program, Release, SharedSecret, Sum, Witness
 from riskfed.secure.keys import Identity
 
 
@@ -35,6 +36,47 @@ def add_up(programs: Sequence[Program[Any]]) -> list[Any]:
             answers = [pooled] * len(programs)
         else:
             answers = [None] * len(programs)
+
+
+def exchange_all(
+    programs: Mapping[str, Program[Any]], heard: Callable[[str, Any], None] = lambda *_: None
+) -> dict[str, Any]:
+    """Run the programs of parties that exchange payloads, in lock-step and unprotected; what each returns.
+
+    Args:
+        programs: party -> its program.
+        heard: told of every request, with the party's name.
+    """
+    answers: dict[str, Any] = dict.fromkeys(programs)
+    outcomes: dict[str, Any] = {}
+    while len(outcomes) < len(programs):
+        requests = {}
+        for name, program in programs.items():
+            try:
+                requests[name] = program.send(answers[name])
+                while not isinstance(requests[name], (Exchange, Release, Witness)):
+                    heard(name, requests[name])
+                    secret = isinstance(requests[name], SharedSecret)
+                    requests[name] = program.send(_secret(requests[name].purpose) if secret else None)
+                heard(name, requests[name])
+            except StopIteration as stop:
+                outcomes[name] = stop.value
+                requests.pop(name, None)
+        assert not requests or not outcomes, "one party finished before the others"
+        labels = {request.label for request in requests.values() if isinstance(request, Exchange)}
+        assert len(labels) <= 1, f"parties are out of step: {labels}"
+        answers = {name: _inbox(name, requests) for name in requests}
+    return outcomes
+
+
+def _secret(purpose: str) -> bytes:
+    return hashlib.sha256(purpose.encode()).digest()
+
+
+def _inbox(name: str, requests: Mapping[str, Any]) -> dict[str, bytes] | None:
+    if not isinstance(requests[name], Exchange):
+        return None
+    return {sender: request.payloads[name] for sender, request in requests.items() if name in request.payloads}
 
 
 def split_rows(frame: pd.DataFrame, n_banks: int, seed: int) -> dict[str, pd.DataFrame]:

@@ -31,6 +31,8 @@ class Job(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     aliases: ClassVar[dict[str, str]] = {}
     """Other names of parameters."""
+    protections: ClassVar[tuple[str, ...]] = ("masking", "paillier")
+    """How what the parties exchange can be protected: schemes for sums, or "sealed" where there are envelopes only."""
 
     kind: str
     validation_fraction: float = Field(default=0.0, ge=0, le=0.9)
@@ -54,6 +56,11 @@ class Job(BaseModel):
     def most_steps(self) -> int:
         """Most `riskfed.protocols.program.Progress` steps that the job reports: one, unless its kind says otherwise."""
         return 1
+
+    @property
+    def releaser(self) -> str | None:
+        """The party whose result is released, where it is not one that all parties have alike."""
+        return None
 
     @property
     def needs_model(self) -> str | None:

@@ -8,19 +8,22 @@
        upload, and the revealed sum must be right
     6  every bank discloses its canary, so that the server can look for the plaintext too
 
+In a sealed run nothing is summed: there is no step 3, nothing is public in step 4, and in step 5 the canaries go from party to party in
+envelopes, as everything will.
+
 Who learns what: the server sees public keys, sealed envelopes, the Paillier modulus and, in step 6, canaries that no record went into.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from riskfed.errors import ProtectionError
-from riskfed.plan import Plan
+from riskfed.plan import SEALED, Plan
 from riskfed.protocols.frames import EVERYONE, Kind, decode_parts, encode_parts
 from riskfed.secure import canary, paillier_key
 from riskfed.secure.handshake import Handshake
@@ -83,13 +86,17 @@ class Seat:
         return decode_parts(answer)
 
 
-def open_protection(seat: Seat) -> Generator[Ask | Tell, Any, tuple[SessionKeys, Protection]]:
-    """Run the opening (steps 1 to 6 above): the keys that the banks share, and the protection of their sums.
+def open_protection(seat: Seat) -> Generator[Ask | Tell, Any, tuple[SessionKeys, Protection | None]]:
+    """Run the opening (steps 1 to 6 above): the keys that the banks share, and the protection of their sums, if there are to be any.
 
     Raises:
         ProtectionError: something is missing, weak or wrong; nothing that derives from a record has left.
     """
     keys = yield from _agree_keys(seat)  # 1, 2
+    if seat.plan.protection == SEALED:
+        yield from seat.ask(Kind.PUBLIC)  # 4
+        yield from _prove_seal(seat, keys)  # 5, 6
+        return keys, None
     protection: Protection
     if seat.plan.protection == "paillier":
         private_key = yield from _agree_paillier_key(seat, keys)  # 3
@@ -125,6 +132,19 @@ def sum_over_banks(
     return (yield from _reveal(seat, protection, combined, step))
 
 
+def exchange_sealed(
+    seat: Seat, keys: SessionKeys, payloads: Mapping[str, bytes], label: str
+) -> Generator[Ask | Tell, Any, dict[str, bytes]]:
+    """Seal each payload to its recipient, have them forwarded, and open what came: sender -> payload.
+
+    Raises:
+        ProtectionError: an envelope does not open.
+    """
+    step = seat.step
+    received = yield from seat.exchange({to: seal(keys, to, payload, label, step) for to, payload in payloads.items()})
+    return {sender: open_sealed(keys, sender, sealed, label, step) for sender, sealed in received.items()}
+
+
 def _reveal(seat: Seat, protection: Protection, combined: bytes, step: int) -> Generator[Ask | Tell, Any, np.ndarray]:
     shares: dict[str, bytes] = {}
     if own := protection.share(combined, step):
@@ -154,6 +174,24 @@ def _agree_paillier_key(seat: Seat, keys: SessionKeys) -> Generator[Ask | Tell, 
     if maker not in received:
         raise ProtectionError(f"bank {maker} sent no Paillier key; its operator must restart its node")
     return paillier_key.parse_private(open_sealed(keys, maker, received[maker], "paillier key", step))
+
+
+def _prove_seal(seat: Seat, keys: SessionKeys) -> Conversation:
+    own, label, step = canary.canary_values(keys, seat.name, CANARY_LENGTH), "canary", seat.step
+    plain = own.astype("<i8").tobytes()
+    envelopes = {to: seal(keys, to, plain, label, step) for to in keys.others}
+    if any(canary.plaintext_on_wire(own, envelope) for envelope in envelopes.values()):
+        raise ProtectionError(
+            "the seal is not on: the canary's plaintext stands in the envelope. Nothing of a record was sent"
+        )
+    received = yield from seat.exchange(envelopes)
+    for sender in keys.others:
+        opened = open_sealed(keys, sender, received.get(sender, b""), label, step)
+        if opened != canary.canary_values(keys, sender, CANARY_LENGTH).astype("<i8").tobytes():
+            raise ProtectionError(
+                f"the envelope of {sender} holds another canary than agreed; the seal does not work as agreed"
+            )
+    yield from seat.ask(Kind.DISCLOSE, plain)
 
 
 def _prove(seat: Seat, keys: SessionKeys, protection: Protection, modulus: int | None) -> Conversation:

@@ -9,8 +9,30 @@ from typing import Any
 from riskfed.errors import LocalProtocolError, RemoteProtocolError, RunFailedError
 from riskfed.protocols.agreement import RunningHash, compare_sums
 from riskfed.protocols.frames import Frame, Kind, decode_batch, encode_batch
-from riskfed.protocols.opening import Ask, Conversation, Seat, Tell, open_protection, sum_over_banks
-from riskfed.protocols.program import Checkpoint, OwnMetrics, Program, Progress, Release, Sum
+from riskfed.protocols.opening import (
+    Ask,
+    Conversation,
+    Seat,
+    Tell,
+    exchange_sealed,
+    open_protection,
+    sum_over_banks,
+)
+from riskfed.protocols.program import (
+    Checkpoint,
+    Exchange,
+    Keep,
+    OwnMetrics,
+    Program,
+    Progress,
+    Release,
+    Request,
+    SharedSecret,
+    Sum,
+    Witness,
+)
+from riskfed.secure.keys import SessionKeys
+from riskfed.secure.protection import Protection
 
 _ANSWERS = {
     Kind.EXCHANGE: Kind.EXCHANGE,
@@ -30,6 +52,7 @@ class Party:
         program: makes the generator; called only after protection has been proven.
         shows_own_metrics: whether the bank's policy lets `OwnMetrics` out; they are dropped otherwise.
         keep: gets the entries of the run's journal, to be kept inside the bank; they are dropped by default.
+        keep_beyond: gets what is to be kept beyond the run, with its name; dropped by default.
 
     Attributes:
         finished: the result is out and acknowledged.
@@ -43,6 +66,7 @@ class Party:
         *,
         shows_own_metrics: bool = False,
         keep: Callable[[bytes], None] = lambda _: None,
+        keep_beyond: Callable[[str, bytes], None] = lambda _name, _content: None,
     ) -> None:
         self.seat = seat
         self.finished = False
@@ -50,6 +74,8 @@ class Party:
         self._make_program = program
         self._shows_own_metrics = shows_own_metrics
         self._keep = keep
+        self._keep_beyond = keep_beyond
+        self._sums = RunningHash()
         self._conversation: Generator[Ask | Tell, Any, Any] | None = None
         self._asked: Ask | None = None
 
@@ -104,31 +130,54 @@ class Party:
             return b""
 
     def _converse(self) -> Conversation:
-        seat = self.seat
-        keys, protection = yield from open_protection(seat)
-        program, answer, sums = self._make_program(), None, RunningHash()
+        keys, protection = yield from open_protection(self.seat)
+        program, answer = self._make_program(), None
         while True:
             try:
                 request = program.send(answer)
             except StopIteration as stop:
                 self.outcome = stop.value
                 return
-            answer = None
             match request:
-                case Sum(values=values, bound=bound):
-                    step = seat.step
-                    answer = yield from sum_over_banks(seat, protection, values, bound)
-                    sums.add(step, answer)
-                case Progress(step=step, metrics=metrics):
-                    yield Tell(Kind.PROGRESS, _figures({"step": step, "metrics": dict(metrics)}))
-                case OwnMetrics(metrics=metrics):
-                    if self._shows_own_metrics:
-                        yield Tell(Kind.OWN_METRICS, _figures(dict(metrics)))
-                case Checkpoint(entry=entry):
-                    self._keep(entry)
-                case Release(result=result):
-                    yield from compare_sums(seat, keys, sums.digest())
-                    yield from seat.ask(Kind.RELEASE, result)
+                case Sum() if protection is not None:
+                    answer = yield from self._sum(request, protection)
+                case Exchange(payloads=payloads, label=label):
+                    answer = yield from exchange_sealed(self.seat, keys, payloads, label)
+                case SharedSecret(purpose=purpose):
+                    answer = keys.derive(f"shared secret: {purpose}", 0)
+                case Release() | Witness():
+                    answer = None
+                    yield from self._release(request, keys, protection)
+                case _:
+                    answer = None
+                    yield from self._note(request)
+
+    def _sum(self, request: Sum, protection: Protection) -> Conversation:
+        step = self.seat.step
+        pooled = yield from sum_over_banks(self.seat, protection, request.values, request.bound)
+        self._sums.add(step, pooled)
+        return pooled
+
+    def _release(self, request: Release | Witness, keys: SessionKeys, protection: Protection | None) -> Conversation:
+        if protection is not None:
+            yield from compare_sums(self.seat, keys, self._sums.digest())
+        body = request.result if isinstance(request, Release) else bytes.fromhex(request.sha256)
+        yield from self.seat.ask(Kind.RELEASE, body)
+
+    def _note(self, request: Request) -> Conversation:
+        """What waits for no answer."""
+        match request:
+            case Progress(step=step, metrics=metrics):
+                yield Tell(Kind.PROGRESS, _figures({"step": step, "metrics": dict(metrics)}))
+            case OwnMetrics(metrics=metrics):
+                if self._shows_own_metrics:
+                    yield Tell(Kind.OWN_METRICS, _figures(dict(metrics)))
+            case Checkpoint(entry=entry):
+                self._keep(entry)
+            case Keep(name=name, content=content):
+                self._keep_beyond(name, content)
+            case _:
+                raise LocalProtocolError(f"a {self.seat.plan.protection} run has no {type(request).__name__}")
 
 
 def _figures(fields: Mapping[str, Any]) -> bytes:

@@ -31,6 +31,40 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """Hand payloads to other parties, each sealed to its recipient, and get theirs. All parties take part, if only with nothing.
+
+    Attributes:
+        payloads: recipient -> what only it may read.
+        label: what the payloads are; bound into the envelopes, so every party states the same.
+
+    The answer is sender -> payload (bytes), of those that had one for this party.
+    """
+
+    payloads: Mapping[str, bytes] = field(repr=False)
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSecret:
+    """Ask for 32 bytes that all parties of this attempt derive alike, and nobody else can.
+
+    Attributes:
+        purpose: another one gives other bytes.
+    """
+
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Keep something inside the party beyond the run, in place of what was kept under that name. Nothing leaves the party."""
+
+    name: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """Tell the server how far the job is. Every bank sends the same pooled figures; they are seen by the operator in plain."""
 
@@ -53,6 +87,17 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Witness:
+    """Agree to the result that another party hands out, where it is not this party's to see.
+
+    Attributes:
+        sha256: of its bytes, hexadecimal.
+    """
+
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Keep an entry inside the bank, so that the job can go on from here in another attempt. Nothing leaves the bank.
 
@@ -62,7 +107,7 @@ class Checkpoint:
     entry: bytes = field(repr=False)
 
 
-Request = Sum | Progress | OwnMetrics | Checkpoint | Release
+Request = Sum | Exchange | SharedSecret | Keep | Progress | OwnMetrics | Checkpoint | Release | Witness
 Program = Generator[Request, Any, T]
 
 

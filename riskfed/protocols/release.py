@@ -16,6 +16,7 @@ from riskfed.errors import RemoteProtocolError, SchemaError
 from riskfed.evaluation.record import Evaluation
 from riskfed.jobs import KINDS, ReleaseForm
 from riskfed.schema import Schema
+from riskfed.vertical_model import PartnerReference
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -36,6 +37,8 @@ class ModelRelease:
         model_sha256: sha256 (hex) of the full model's JSON, which each bank keeps. Where `form` is "full", that of `model`.
         kind: of the job that made it.
         evaluation: how good the model is; None where nothing was held out, or only goods or only defaults.
+        partners: of a vertical model, the parts that feature holders keep.
+        fallback: of a vertical model, the JSON of the label holder's own one, for applicants whom a partner does not know.
     """
 
     model: bytes = field(repr=False)
@@ -48,6 +51,8 @@ class ModelRelease:
     model_sha256: str = ""
     kind: str = "horizontal_xgboost"
     evaluation: Evaluation | None = field(default=None, repr=False)
+    partners: tuple[PartnerReference, ...] = ()
+    fallback: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         if self.form == "full" and self.model_sha256 == "":
@@ -75,6 +80,9 @@ class ModelRelease:
             "kind": self.kind,
             "evaluation": None if self.evaluation is None else self.evaluation.model_dump(mode="json"),
         }
+        if self.partners:
+            fields["partners"] = [partner.to_dict() for partner in self.partners]
+            fields["fallback"] = self.fallback.decode()
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
@@ -97,6 +105,8 @@ class ModelRelease:
                 model_sha256=fields["model_sha256"],
                 kind=fields["kind"],
                 evaluation=None if fields["evaluation"] is None else Evaluation.model_validate(fields["evaluation"]),
+                partners=tuple(PartnerReference.from_dict(partner) for partner in fields.get("partners", ())),
+                fallback=fields.get("fallback", "").encode(),
             )
             sound = release._is_sound()
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, SchemaError):

@@ -12,12 +12,21 @@ Banks move in lock-step: one batch of every bank in, one answer to every bank ou
     RUNNING    EXCHANGE   RUNNING    forwards
     RUNNING    RELEASE    RELEASED   all banks must release the same bytes
 
-So nothing can be added before the canary, and no record-derived byte is asked for before protection is proven.
+So nothing can be added before the canary, and no record-derived byte is asked for before protection is proven. In a sealed run nothing
+is added at all: the canaries go in envelopes, and one party's result is released, to which the others have agreed by its sha256:
+
+    OPENING    EXCHANGE   OPENING    as above
+    OPENING    PUBLIC     PROVING    nothing is public
+    PROVING    EXCHANGE   CANARY     forwards the sealed canaries, keeps them
+    CANARY     DISCLOSE   RUNNING    looks for each canary's plaintext in the envelopes it kept
+    RUNNING    EXCHANGE   RUNNING    forwards
+    RUNNING    RELEASE    RELEASED   one party's result, the sha256 of it from the others
 """
 
 from __future__ import annotations
 
 import enum
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -26,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from riskfed.errors import BankLostError, ProtectionError, RemoteProtocolError, RiskfedError, RunFailedError
-from riskfed.plan import Plan
+from riskfed.plan import SEALED, Plan
 from riskfed.protocols import events
 from riskfed.protocols.frames import EVERYONE, Frame, Kind, decode_batch, decode_parts, encode_batch, encode_parts
 from riskfed.protocols.opening import CANARY_LENGTH, modulus_of
@@ -58,6 +67,14 @@ _TABLE: dict[tuple[State, Kind], State] = {
     (State.RUNNING, Kind.EXCHANGE): State.RUNNING,
     (State.RUNNING, Kind.RELEASE): State.RELEASED,
 }
+_SEALED_TABLE: dict[tuple[State, Kind], State] = {
+    (State.OPENING, Kind.EXCHANGE): State.OPENING,
+    (State.OPENING, Kind.PUBLIC): State.PROVING,
+    (State.PROVING, Kind.EXCHANGE): State.CANARY,
+    (State.CANARY, Kind.DISCLOSE): State.RUNNING,
+    (State.RUNNING, Kind.EXCHANGE): State.RUNNING,
+    (State.RUNNING, Kind.RELEASE): State.RELEASED,
+}
 
 
 class Switchboard:
@@ -78,6 +95,7 @@ class Switchboard:
         self._listener = listener
         self._tap = tap
         self._state = State.OPENING
+        self._table = _SEALED_TABLE if plan.protection == SEALED else _TABLE
         self._round = 0
         self._combiner: Combiner | None = None
         self._modulus: int | None = None
@@ -110,7 +128,7 @@ class Switchboard:
         kind = self._agreed_kind(questions)
         bodies = {bank: frame.body for bank, frame in questions.items()}
         answers = self._serve(kind, bodies)
-        self._state = _TABLE[self._state, kind]
+        self._state = self._table[self._state, kind]
         step = self._round
         packed = {bank: encode_batch([Frame(k, step, body)]) for bank, (k, body) in answers.items()}
         self._account(batches, packed)
@@ -155,8 +173,8 @@ class Switchboard:
         return question
 
     def _hear(self, bank: str, frame: Frame) -> None:
-        if frame.kind is Kind.PROGRESS and bank != self.plan.roster[0]:
-            return  # pooled figures, the same from every bank
+        if frame.kind is Kind.PROGRESS and bank != (self.plan.job.releaser or self.plan.roster[0]):
+            return  # pooled figures, the same from every bank, or not this party's to tell
         try:
             fields: dict[str, Any] = json.loads(frame.body)
             if frame.kind is Kind.OWN_METRICS:
@@ -176,13 +194,15 @@ class Switchboard:
                 f"banks are out of step: {self.plan.roster[0]} asks for {kind.name}, {', '.join(odd)}; "
                 "check that all banks run the same release"
             )
-        if (self._state, kind) not in _TABLE:
+        if (self._state, kind) not in self._table:
             raise RemoteProtocolError(f"{kind.name} is not allowed in state {self._state.name}")
         return kind
 
     def _serve(self, kind: Kind, bodies: Mapping[str, bytes]) -> dict[str, tuple[Kind, bytes]]:
         match kind:
             case Kind.EXCHANGE:
+                if self._state is State.PROVING:
+                    self._canary_uploads = dict(bodies)
                 return {bank: (Kind.EXCHANGE, parts) for bank, parts in self._forward(bodies).items()}
             case Kind.COMBINE:
                 if self._state is State.PROVING:
@@ -192,12 +212,13 @@ class Switchboard:
                 return {bank: (Kind.COMBINE, combined) for bank in self.plan.roster}
             case Kind.PUBLIC:
                 public = self._same(bodies, "public parameters")
-                self._modulus = modulus_of(self.plan, public)
-                self._combiner = combiner_for(self.plan.protection, public)
+                if self.plan.protection != SEALED:
+                    self._modulus = modulus_of(self.plan, public)
+                    self._combiner = combiner_for(self.plan.protection, public)
             case Kind.DISCLOSE:
                 self._check_canaries(bodies)
             case Kind.RELEASE:
-                self.release = ModelRelease.from_bytes(self._same(bodies, "result"))
+                self.release = ModelRelease.from_bytes(self._result(bodies))
                 self._listener(events.ModelReleased(self.release))
             case _:
                 raise RemoteProtocolError(f"{kind.name} is not a question")
@@ -242,6 +263,15 @@ class Switchboard:
         if odd := [bank for bank in self.plan.roster if bodies[bank] != common]:
             raise RemoteProtocolError(f"banks disagree on the {what}: {', '.join(odd)} differ from the others")
         return common
+
+    def _result(self, bodies: Mapping[str, bytes]) -> bytes:
+        """What all banks release alike, or what one releases and the others agree to."""
+        if (releaser := self.plan.job.releaser) is None:
+            return self._same(bodies, "result")
+        sha256 = hashlib.sha256(bodies[releaser]).digest()
+        if odd := [bank for bank in self.plan.roster if bank != releaser and bodies[bank] != sha256]:
+            raise RemoteProtocolError(f"{', '.join(odd)} agreed to another result than {releaser} releases")
+        return bodies[releaser]
 
     def _account(self, batches: Mapping[str, bytes], answers: Mapping[str, bytes]) -> None:
         now = time.monotonic()

@@ -22,7 +22,9 @@ from riskfed.errors import ConfigurationError, LocalProtocolError, PlanError
 from riskfed.secure.primitives import KEY_BYTES, digest, frame, hkdf
 
 MINIMUM_BANKS: Final = 3
-"""Of two banks, each would learn the other's values by subtracting its own from the sum."""
+"""Under a sum. Of two banks, each would learn the other's values by subtracting its own."""
+MINIMUM_PARTIES: Final = 2
+"""Of a run that seals envelopes only."""
 MAXIMUM_BANKS: Final = 255
 """The check of a sum leaves room for the carries of so many banks, see `riskfed.secure.integrity`."""
 
@@ -120,7 +122,7 @@ class Context:
     Attributes:
         run: name of the run, unique for the consortium.
         attempt: 0, 1, ...: grows whenever the banks start again, so that no key is ever used for two conversations.
-        roster: names of the banks that take part: sorted, unique, 3 to 255.
+        roster: names of the banks that take part: sorted, unique, 2 to 255; a protection of sums asks for 3.
         plan_digest: sha256 (32 bytes) of all that the parties agreed on: job, schema, protection.
 
     Raises:
@@ -137,9 +139,9 @@ class Context:
             raise PlanError("the run has no name")
         if not 0 <= self.attempt < 2**32:
             raise PlanError(f"attempt is {self.attempt}; expected 0 to 2^32 - 1")
-        if not MINIMUM_BANKS <= len(self.roster) <= MAXIMUM_BANKS:
+        if not MINIMUM_PARTIES <= len(self.roster) <= MAXIMUM_BANKS:
             raise PlanError(
-                f"the roster names {len(self.roster)} banks; protection needs {MINIMUM_BANKS} to {MAXIMUM_BANKS}"
+                f"the roster names {len(self.roster)} banks; a run has {MINIMUM_PARTIES} to {MAXIMUM_BANKS}"
             )
         if list(self.roster) != sorted(set(self.roster)) or not all(self.roster):
             raise PlanError(f"the roster must be sorted, without repeated or empty names, got {', '.join(self.roster)}")

@@ -24,7 +24,7 @@ import numpy as np
 
 from riskfed.errors import LocalProtocolError, PlanError, ProtectionError, RemoteProtocolError
 from riskfed.secure.integrity import TAG_SLOTS, append_tags, verify_and_strip
-from riskfed.secure.keys import MAXIMUM_BANKS, SessionKeys
+from riskfed.secure.keys import MAXIMUM_BANKS, MINIMUM_BANKS, SessionKeys
 
 MAXIMUM_BOUND: Final = 2**62
 _MAGIC: Final = b"RFP1"
@@ -159,11 +159,19 @@ def header_of_sum(parts: Sequence[bytes], scheme: str) -> Header:
 
 
 class StepwiseProtection(ABC):
-    """What the schemes have in common: the order of the steps, the headers and the tags."""
+    """What the schemes have in common: the order of the steps, the headers and the tags.
+
+    Raises:
+        PlanError: the keys are of fewer than three banks.
+    """
 
     name: str
 
     def __init__(self, keys: SessionKeys) -> None:
+        if len(keys.context.roster) < MINIMUM_BANKS:
+            raise PlanError(
+                f"a sum over {len(keys.context.roster)} banks was to be protected, expected {MINIMUM_BANKS} at least"
+            )
         self._keys = keys
         self._open_step: Header | None = None
         self._buffer = np.empty(0, dtype=np.int64)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bank_nodes import run_service
+from bank_nodes import results, run_service
 from bank_nodes.log import VaultLog
 from riskfed.flower import client_app
 from riskfed.protocols import opening
@@ -108,8 +108,8 @@ FAILURES: dict[str, tuple[Any, str, Any, str]] = {
     "opening a sum raises": (StepwiseProtection, "reveal", raising(IndexError(SECRET)), "internal error in the vault"),
     "the handshake raises": (opening, "Handshake", raising(type(NAME, (Exception,), {})(SECRET)), "internal error"),
     "the log's disk is full": (VaultLog, "record", raising(OSError(errno.ENOSPC, "No space", f"/{NAME}")), "No space"),
-    "the model cannot be stored": (run_service, "store_release", raising(OSError(28, "full", NAME)), ""),
-    "storing the model raises": (run_service, "store_release", raising(ValueError(SECRET)), ""),
+    "the model cannot be stored": (results, "store_release", raising(OSError(28, "full", NAME)), ""),
+    "storing the model raises": (results, "store_release", raising(ValueError(SECRET)), ""),
     "the courier raises": (client_app.Vault, "ask", raising(ValueError(SECRET)), "internal error in the courier"),
     "the courier cannot connect": (
         client_app.Vault,

@@ -30,7 +30,7 @@ PLANS = {
     "with one bank named three times": ({"roster": ["ash", "ash", "ash"]}, "name each bank once"),
     "with banks that nobody has pinned": ({"roster": ["ash", "birch", "zulu"]}, "has no public key of zulu"),
     "without the bank": ({"roster": ["birch", "cedar", "zulu"]}, "bank ash is not in the roster"),
-    "without protection": ({"protection": "none"}, "protection: Input should be 'masking' or 'paillier'"),
+    "without protection": ({"protection": "none"}, "protection: Input should be 'masking', 'paillier' or 'sealed'"),
     "with a protection that the bank does not accept": ({"protection": "paillier"}, "policy rule protections"),
     "for another schema": ({"schema_fingerprint": "1" * 64}, "all must hold the same file"),
     "for a longer job than the bank allows": ({"n_estimators": 6}, "policy rule max_trees"),

@@ -63,7 +63,7 @@ def test_a_malformed_public_key_is_refused(public):
     [
         ({"run": ""}, "no name"),
         ({"attempt": -1}, "attempt"),
-        ({"roster": ("alpha", "beta")}, "names 2 banks"),
+        ({"roster": ("alpha",)}, "names 1 banks"),
         ({"roster": tuple(f"{i:03}" for i in range(256))}, "names 256 banks"),
         ({"roster": ("beta", "alpha", "gamma")}, "sorted"),
         ({"roster": ("alpha", "alpha", "beta")}, "sorted"),
