@@ -45,7 +45,7 @@ class Findings:
 
     Args:
         schema: the consortium's schema.
-        labelled: whether target, weight and attributes are part of the contract; applicants have none.
+        labelled: whether target, weight, attributes and customer ids are part of the contract; applicants have none.
     """
 
     def __init__(self, schema: Schema, *, labelled: bool = True) -> None:
@@ -86,7 +86,10 @@ class Findings:
 
 
 def violations(frame: pd.DataFrame, schema: Schema, *, labelled: bool = True) -> list[Violation]:
-    """Every rule of `schema` that `frame` breaks, those on target, weight and attributes only if `labelled`; empty where it may be used."""
+    """Every rule of `schema` that `frame` breaks, those on target, weight and attributes only if `labelled`; empty where it may be used.
+
+    Of customer ids it says whether the column is there; `riskfed.customer_id.IdFindings` looks at the ids, of all batches together.
+    """
     found: list[Violation] = []
     for feature in schema.inputs if labelled else schema.features:
         if feature.name not in frame.columns:
@@ -96,7 +99,10 @@ def violations(frame: pd.DataFrame, schema: Schema, *, labelled: bool = True) ->
         else:
             found += _level_violations(frame[feature.name], feature)
     if labelled:
-        found += _label_violations(frame, schema.target)
+        if schema.customer_id is not None and schema.customer_id.column not in frame.columns:
+            found.append(Violation("missing column", schema.customer_id.column, 0))
+        if schema.target:  # a feature holder's part has none
+            found += _label_violations(frame, schema.target)
         if schema.weight is not None:
             found += _weight_violations(frame, schema.weight)
     return found

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from riskfed.errors import SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +50,7 @@ class Feature(BaseModel):
             place in the schema (`Schema.reason_codes`).
         reasons: language tag (RFC 5646) -> what an applicant reads where this feature speaks against them; empty: the description.
         immutable: nobody can change it, or is to be asked to (age, for one): no other value of it is ever tried out for an applicant.
+        holder: the party that has this column, in a vertical schema; empty in others, where every bank has all columns.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +67,7 @@ class Feature(BaseModel):
     reason_code: str = ""
     reasons: dict[str, str] = Field(default_factory=dict)
     immutable: bool = False
+    holder: str = ""
 
     def __hash__(self) -> int:
         # A dict has no hash. Equal features have equal names, which is all that a hash must keep.
@@ -198,6 +202,33 @@ class Attribute(Feature):
             return np.where(np.isnan(values), -1, np.nan_to_num(values)).astype(np.int16)
         bands = np.searchsorted(np.array(self.edges, dtype=np.float32), values, side="right")
         return np.where(np.isnan(values), -1, bands).astype(np.int16)
+
+
+def encoding_of(
+    values: pd.Series, ordinal: Sequence[Level] | None, onehot: Sequence[Level] | None
+) -> tuple[Encoding, tuple[Level, ...]]:
+    """Encoding and levels for a frame's column: those that are given, or what suits its type.
+
+    Raises:
+        SchemaError: both are given, or the type has no encoding.
+    """
+    if ordinal is not None and onehot is not None:
+        raise SchemaError(f"column {values.name}: both ordinal and onehot levels are given; name one")
+    if ordinal is not None:
+        return "ordinal", tuple(ordinal)
+    if onehot is not None:
+        return "onehot", tuple(onehot)
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        return "numeric", ()
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return "onehot", tuple(values.cat.categories)
+    if pd.api.types.is_string_dtype(values) or values.dtype == object:
+        return "onehot", tuple(sorted(str(v) for v in values.dropna().unique()))
+    raise SchemaError(
+        f"column {values.name} has type {values.dtype}, which has no encoding: exclude it, or turn it into a number or a text"
+    )
 
 
 def is_date(values: pd.Series) -> bool:

@@ -7,6 +7,10 @@ Encoding is part of the schema, so that a model scores the same wherever it is u
 * ``onehot``: one column ``name=level`` for each level, 0.0 or 1.0.
 
 A missing value is NaN in every column that the feature becomes. Ranges are agreed in public and never taken from records.
+
+In a **vertical** schema, parties hold different columns of the same customers: it names the holder of every feature, the one party that has
+the labels, and the id by which customers are recognised. All parties have the same file, and each reads its own part of it
+(`Schema.part_of`).
 """
 
 from __future__ import annotations
@@ -14,24 +18,34 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from riskfed.customer_id import CustomerId
 from riskfed.errors import SchemaError
-from riskfed.feature import UNKNOWN_LEVEL, Attribute, Encoding, Feature, Level
+from riskfed.feature import UNKNOWN_LEVEL, Attribute, Encoding, Feature, Level, encoding_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["UNKNOWN_LEVEL", "Attribute", "Encoding", "Feature", "Level", "Schema"]
+__all__ = ["UNKNOWN_LEVEL", "Attribute", "CustomerId", "Encoding", "Feature", "Level", "Schema"]
+
+_LONGEST_NAME: Final = 64
+"""Bytes of a party's name, as in a roster."""
 
 
 class Schema(BaseModel):
     """Features, target and weight of the consortium's loan records, and the attributes by which figures are broken down.
 
     `description` says for readers what counts as a default, within which time, and which loans are meant.
+
+    Attributes:
+        label_holder: in a vertical schema, the party that has target, weight and attributes; empty in others.
+        customer_id: in a vertical schema, the column of customers' ids, which every party has.
+
+    `target` is empty in a feature holder's part of a vertical schema, and nowhere else.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +57,8 @@ class Schema(BaseModel):
     features: tuple[Feature, ...] = Field(min_length=1)
     weight: str | None = None
     attributes: tuple[Attribute, ...] = ()
+    label_holder: str = ""
+    customer_id: CustomerId | None = None
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -74,6 +90,78 @@ class Schema(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _held(self) -> Self:
+        if not self.is_vertical:
+            if self.customer_id is not None or any(feature.holder for feature in self.features):
+                raise ValueError("holders and customer_id are for vertical schemas, which name a label_holder")
+            if not self.target:
+                raise ValueError("target names no column")
+            return self
+        if self.customer_id is None:
+            raise ValueError("a vertical schema needs customer_id, the column by which parties recognise customers")
+        if self.customer_id.column in {c.name for c in self.inputs} | {self.target, self.weight}:
+            raise ValueError(f"column {self.customer_id.column} holds customers' ids; it can be nothing else besides")
+        if without := [feature.name for feature in self.features if not feature.holder]:
+            raise ValueError(
+                f"a vertical schema names the holder of each feature; none is named for {', '.join(without)}"
+            )
+        if long := [holder for holder in self.holders if len(holder.encode()) > _LONGEST_NAME]:
+            raise ValueError(f"a holder's name has at most {_LONGEST_NAME} bytes, got one of {len(long[0].encode())}")
+        self._check_labels_side()
+        return self
+
+    def _check_labels_side(self) -> None:
+        """What only the label holder has, and what it must have."""
+        elsewhere = {feature.name for feature in self.features if feature.holder != self.label_holder}
+        if odd := [a.name for a in self.attributes if a.holder not in {"", self.label_holder} or a.name in elsewhere]:
+            raise ValueError(f"attributes are columns of the label holder, and these are not: {', '.join(odd)}")
+        if self.target:
+            if self.label_holder not in self.holders:
+                raise ValueError(f"label holder {self.label_holder} holds no feature; it needs one at least")
+        elif len(self.holders) > 1 or self.label_holder in self.holders or self.weight or self.attributes:
+            raise ValueError("a schema without target is one feature holder's part: features of that holder alone")
+
+    @property
+    def is_vertical(self) -> bool:
+        """Whether parties hold different columns of the same customers."""
+        return bool(self.label_holder)
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """Parties that hold features, sorted; none in a schema that is not vertical."""
+        return tuple(sorted({feature.holder for feature in self.features} - {""}))
+
+    def part_of(self, party: str) -> Schema:
+        """What one party reads of a vertical schema: its own features and the ids; the label holder target, weight and attributes too.
+
+        Raises:
+            SchemaError: the schema is not vertical, or the party holds none of its features.
+        """
+        own = tuple(feature for feature in self.features if feature.holder == party)
+        if not own or not self.is_vertical:
+            raise SchemaError(
+                f"party {party} holds no feature of schema {self.name}; holders are {', '.join(self.holders)}"
+            )
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        if party != self.label_holder:
+            fields |= {"target": "", "weight": None, "attributes": ()}
+        return Schema(**(fields | {"features": own}))
+
+    @property
+    def joined_features(self) -> tuple[Feature, ...]:
+        """Features in the order of the joined table: the label holder's first, then each feature holder's, holders sorted by name.
+
+        Within a party, the schema's order. Among equal gains, a split on an earlier column wins, as in xgboost on a table of this order.
+        """
+        order = [self.label_holder, *(holder for holder in self.holders if holder != self.label_holder)]
+        return tuple(feature for holder in order for feature in self.features if feature.holder == holder)
+
+    @property
+    def joined_columns(self) -> tuple[str, ...]:
+        """Names of the encoded columns in the order of `joined_features`."""
+        return tuple(column for feature in self.joined_features for column in feature.columns)
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the encoded columns, in the order of the model's features."""
@@ -101,9 +189,12 @@ class Schema(BaseModel):
         fields = self.model_dump(mode="json")
         for feature in (*fields["features"], *fields["attributes"]):
             # Schemas from before there were these fields keep their fingerprints.
-            for name in ("reason_code", "reasons", "immutable"):
+            for name in ("reason_code", "reasons", "immutable", "holder"):
                 if not feature[name]:
                     del feature[name]
+        for name in ("label_holder", "customer_id"):
+            if not fields[name]:
+                del fields[name]
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -112,7 +203,9 @@ class Schema(BaseModel):
         return np.ascontiguousarray(np.concatenate([f.encode(frame[f.name]) for f in self.features], axis=1))
 
     def labels(self, frame: pd.DataFrame) -> np.ndarray:
-        """(n,) float32 labels: 1.0 default, 0.0 repaid."""
+        """(n,) float32 labels: 1.0 default, 0.0 repaid; zeros where the schema is a feature holder's part."""
+        if not self.target:
+            return np.zeros(len(frame), dtype=np.float32)
         return frame[self.target].to_numpy(dtype=np.float32)
 
     def weights(self, frame: pd.DataFrame) -> np.ndarray:
@@ -120,6 +213,32 @@ class Schema(BaseModel):
         if self.weight is None:
             return np.ones(len(frame), dtype=np.float32)
         return frame[self.weight].to_numpy(dtype=np.float32)
+
+    @classmethod
+    def vertical(
+        cls, joint: Schema, holders: Mapping[str, Sequence[str]], label_holder: str, customer_id: CustomerId
+    ) -> Schema:
+        """A vertical schema of the joined table's columns.
+
+        Args:
+            joint: features, target, weight and attributes of the joined table, with no holder named.
+            holders: party -> names of the features that it holds. Each feature has one holder.
+            label_holder: the party with target, weight and attributes.
+            customer_id: the column of ids.
+
+        Raises:
+            SchemaError: a feature has no holder or two, or is not in `joint`; or as for any schema.
+        """
+        named = [name for names in holders.values() for name in names]
+        if repeated := sorted({name for name in named if named.count(name) > 1}):
+            raise SchemaError(f"features with two holders: {', '.join(repeated)}; each has one")
+        known = {feature.name for feature in joint.features}
+        if odd := sorted(known ^ set(named)):
+            raise SchemaError(f"features without a holder, or not in the schema: {', '.join(odd)}")
+        holder_of = {name: holder for holder, names in holders.items() for name in names}
+        features = tuple(f.model_copy(update={"holder": holder_of[f.name]}) for f in joint.features)
+        fields = {name: getattr(joint, name) for name in cls.model_fields}
+        return cls(**(fields | {"features": features, "label_holder": label_holder, "customer_id": customer_id}))
 
     @classmethod
     def from_frame(
@@ -151,32 +270,10 @@ class Schema(BaseModel):
         for column in frame.columns:
             if column in left_out:
                 continue
-            encoding, levels = _encoding_of(frame[column], (ordinal or {}).get(column), (onehot or {}).get(column))
+            encoding, levels = encoding_of(frame[column], (ordinal or {}).get(column), (onehot or {}).get(column))
             low, high = (ranges or {}).get(column, (None, None))
             features.append(Feature(name=str(column), encoding=encoding, levels=levels, minimum=low, maximum=high))
         return cls(name=name, version=version, target=target, weight=weight, features=tuple(features))
-
-
-def _encoding_of(
-    values: pd.Series, ordinal: Sequence[Level] | None, onehot: Sequence[Level] | None
-) -> tuple[Encoding, tuple[Level, ...]]:
-    if ordinal is not None and onehot is not None:
-        raise SchemaError(f"column {values.name}: both ordinal and onehot levels are given; name one")
-    if ordinal is not None:
-        return "ordinal", tuple(ordinal)
-    if onehot is not None:
-        return "onehot", tuple(onehot)
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        return "numeric", ()
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return "onehot", tuple(values.cat.categories)
-    if pd.api.types.is_string_dtype(values) or values.dtype == object:
-        return "onehot", tuple(sorted(str(v) for v in values.dropna().unique()))
-    raise SchemaError(
-        f"column {values.name} has type {values.dtype}, which has no encoding: exclude it, or turn it into a number or a text"
-    )
 
 
 def _summary(what: str, error: ValidationError) -> str:

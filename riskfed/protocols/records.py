@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from riskfed.contract import Batch, Findings
+from riskfed.customer_id import IdFindings
 from riskfed.schema import Schema
 from riskfed.storage import MEMORY, Storage
 from riskfed.trees.pages import release
@@ -30,6 +31,7 @@ class Records:
         rows: (m,) bool, which n of the m stored rows these records are; None for all.
         storage: where arrays of about the records' size are to be made.
         attributes: (a, m) float32, the schema's attributes, encoded, NaN where missing; stored as `columns` are.
+        ids: (n,) bytes, normalised customer ids; None where the schema names no `customer_id`.
     """
 
     columns: np.ndarray = field(repr=False)
@@ -38,6 +40,7 @@ class Records:
     rows: np.ndarray | None = field(default=None, repr=False)
     storage: Storage = field(default=MEMORY, repr=False)
     attributes: np.ndarray | None = field(default=None, repr=False)
+    ids: np.ndarray | None = field(default=None, repr=False)
     _known_digest: list[str] = field(default_factory=list, init=False, repr=False)
 
     @classmethod
@@ -55,23 +58,28 @@ class Records:
 
         Args:
             batches: records as a connector gives them. No more than one is held at a time, beside what is encoded already.
-            schema: the consortium's schema.
+            schema: the consortium's schema; in a vertical job, this party's part of it.
             storage: where the encoded records go, and what a run makes of them.
 
         Raises:
-            ContractError: they do not meet the schema; counts are those of all batches.
+            ContractError: they do not meet the schema, or customer ids are missing or shared; counts are those of all batches.
             ConfigurationError: the storage has no room.
         """
         findings, width = Findings(schema), len(schema.columns)
+        ids = None if schema.customer_id is None else IdFindings(schema.customer_id)
         table, digest = storage.table(width + 2 + len(schema.attributes)), _Digest()
         for batch in batches:
             if findings.look_at(batch):
                 block = _encoded(batch.frame, schema, width)
                 digest.add(block)  # now, while the rows are at hand
                 table.append(block)
+                if ids is not None and schema.customer_id is not None:
+                    ids.add(batch.frame[schema.customer_id.column])
         findings.check()
+        known = None if ids is None else ids.check()
         stored = table.finish()
-        records = cls(stored[:width], stored[width], stored[width + 1], storage=storage, attributes=stored[width + 2 :])
+        columns, labels, weights, attributes = stored[:width], stored[width], stored[width + 1], stored[width + 2 :]
+        records = cls(columns, labels, weights, storage=storage, attributes=attributes, ids=known)
         records._known_digest.append(digest.text())
         return records
 
@@ -106,7 +114,7 @@ class Records:
         return np.ascontiguousarray(chosen.T)
 
     def digest(self) -> str:
-        """Fingerprint (64 hexadecimal digits) of all rows with labels and weights, whatever their order; made once.
+        """Fingerprint (64 hexadecimal digits) of all rows with labels and weights, whatever their order; made once. Ids are not in it.
 
         It tells whether a bank's records have changed. It is no commitment, and it must not leave the bank: guessed records could be
         tested against it.
@@ -143,7 +151,24 @@ class Records:
         if self.rows is not None:
             rows = self.rows.copy()
             rows[rows] = chosen
-        return Records(self.columns, labels, weights, rows, self.storage, self.attributes)
+        ids = None if self.ids is None else self.ids[chosen]
+        return Records(self.columns, labels, weights, rows, self.storage, self.attributes, ids)
+
+    def take(self, positions: np.ndarray) -> Records:
+        """The rows at (k,) int64 `positions`, in that order, copied into arrays of the storage.
+
+        Args:
+            positions: each from 0 to n - 1; a row may be taken more than once.
+        """
+        stored = positions if self.rows is None else np.flatnonzero(self.rows)[positions]
+        labels, weights = (
+            _gathered(values[None], positions, self.storage)[0] for values in (self.labels, self.weights)
+        )
+        attributes = None if self.attributes is None else _gathered(self.attributes, stored, self.storage)
+        ids = None if self.ids is None else self.ids[positions]
+        return Records(
+            _gathered(self.columns, stored, self.storage), labels, weights, None, self.storage, attributes, ids
+        )
 
 
 def is_held_out(columns: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -218,6 +243,16 @@ def _encoded(frame: pd.DataFrame, schema: Schema, width: int) -> np.ndarray:
     for number, attribute in enumerate(schema.attributes, width + 2):
         block[number] = attribute.encode(frame[attribute.name])[:, 0]
     return block
+
+
+def _gathered(table: np.ndarray, positions: np.ndarray, storage: Storage) -> np.ndarray:
+    """(f, k) columns of an (f, n) table at (k,) `positions`; one column at a time is in memory."""
+    gathered = storage.empty((len(table), len(positions)), table.dtype)
+    for column, chosen in zip(table, gathered, strict=True):
+        np.take(column, positions, out=chosen)
+        release(column)
+        release(chosen)
+    return gathered
 
 
 def _taken(values: np.ndarray, chosen: np.ndarray, storage: Storage) -> np.ndarray:
