@@ -58,6 +58,62 @@ class ObfuscatorTable:
         return "ObfuscatorTable(secrets not shown)"
 
 
+class FixedBase:
+    """Powers of one base mod m^2, from tables.
+
+    Args:
+        modulus: m.
+        base: a unit mod m^2.
+        bits: length of the exponents.
+        window: bits of a digit.
+
+    Attributes:
+        n_digits: digits of an exponent.
+    """
+
+    def __init__(self, modulus: mpz, base: mpz, bits: int, window: int) -> None:
+        self._modulus = modulus
+        self._square = modulus * modulus
+        self._window = window
+        self.n_digits = -(-bits // window)
+        self._rows: list[tuple[list[mpz], list[mpz]]] = []
+        for _ in range(self.n_digits):
+            row, base = self._row(base)
+            self._rows.append(row)
+
+    def _row(self, base: mpz) -> tuple[tuple[list[mpz], list[mpz]], mpz]:
+        """A and L of base^0 ... base^(2^window - 1), and the next row's base, base^(2^window)."""
+        modulus, square = self._modulus, self._square
+        inverse_base = gmpy2.invert(base % modulus, modulus)  # powers of the inverse give 1/A without inverting each
+        power, inverse = mpz(1), mpz(1)
+        remainders, logarithms = [], []
+        for _ in range(1 << self._window):
+            quotient, remainder = gmpy2.f_divmod(power, modulus)
+            remainders.append(remainder)
+            logarithms.append(quotient * inverse % modulus)
+            power = power * base % square
+            inverse = inverse * inverse_base % modulus
+        return (remainders, logarithms), power
+
+    def powers(self, digits: np.ndarray) -> list[mpz]:
+        """One power for each row of digits, lowest first: (count, n_digits), each in [0, 2^window).
+
+        All powers go through one pair of tables before the next, so that these stay in the processor's cache.
+        """
+        square, columns = self._square, digits.T.tolist()
+        products, sums = [mpz(1)] * len(digits), [mpz(0)] * len(digits)
+        if self.n_digits % 2:
+            last, last_logs = self._rows[-1]
+            products, sums = [last[i] for i in columns[-1]], [last_logs[i] for i in columns[-1]]
+        for place in range(0, self.n_digits - 1, 2):
+            (first, first_logs), (second, second_logs) = self._rows[place : place + 2]
+            here, there = columns[place : place + 2]
+            products = [x * (first[i] * second[j]) % square for x, i, j in zip(products, here, there, strict=True)]
+            sums = [x + (first_logs[i] + second_logs[j]) for x, i, j in zip(sums, here, there, strict=True)]
+        modulus = self._modulus
+        return [x * (1 + modulus * total) % square for x, total in zip(products, sums, strict=True)]
+
+
 class _PrimeTable:
     """Uniform draws from the subgroup of order p - 1 of Z*_(p^2)."""
 
@@ -66,44 +122,10 @@ class _PrimeTable:
         self._prime = prime
         self._bits = (prime - 1).bit_length()
         self._window = window
-        self._rows = self._tabulate(gmpy2.powmod(generator, prime, self.square))
-
-    def _tabulate(self, base: mpz) -> list[list[tuple[mpz, mpz]]]:
-        rows = []
-        for _ in range(-(-self._bits // self._window)):
-            row, base = self._row(base)
-            rows.append(row)
-        return rows
-
-    def _row(self, base: mpz) -> tuple[list[tuple[mpz, mpz]], mpz]:
-        """Entries (A, L) of base^0 ... base^(2^window - 1), and the next row's base, base^(2^window)."""
-        prime, square = self._prime, self.square
-        inverse_base = gmpy2.invert(base % prime, prime)  # powers of the inverse give 1/A without inverting each
-        power, inverse = mpz(1), mpz(1)
-        row = []
-        for _ in range(1 << self._window):
-            quotient, remainder = gmpy2.f_divmod(power, prime)
-            row.append((remainder, quotient * inverse % prime))
-            power = power * base % square
-            inverse = inverse * inverse_base % prime
-        return row, power
+        self._base = FixedBase(prime, gmpy2.powmod(generator, prime, self.square), self._bits, window)
 
     def draw(self, count: int) -> list[mpz]:
-        powers = []
-        for digits in self._digits(count).tolist():
-            entries = [row[digit] for row, digit in zip(self._rows, digits, strict=True)]
-            powers.append(self._product(entries))
-        return powers
-
-    def _product(self, entries: list[tuple[mpz, mpz]]) -> mpz:
-        product, logarithm = mpz(1), mpz(0)
-        if len(entries) % 2:
-            entries.append((mpz(1), mpz(0)))
-        pairs = iter(entries)
-        for (first, first_log), (second, second_log) in zip(pairs, pairs, strict=True):
-            product = product * (first * second) % self.square
-            logarithm += first_log + second_log
-        return product * (1 + self._prime * logarithm) % self.square
+        return self._base.powers(self._digits(count))
 
     def _digits(self, count: int) -> np.ndarray:
         """(count, rows) digits, lowest first, of exponents uniform in [0, p - 1): drawn by rejection, so without any
@@ -117,6 +139,6 @@ class _PrimeTable:
         bits = np.unpackbits(
             np.frombuffer(b"".join(accepted), dtype=np.uint8).reshape(count, size), axis=1, bitorder="little"
         )
-        padded = np.zeros((count, len(self._rows) * self._window), dtype=np.int64)
+        padded = np.zeros((count, self._base.n_digits * self._window), dtype=np.int64)
         padded[:, : self._bits] = bits[:, : self._bits]
         return padded.reshape(count, -1, self._window) @ (1 << np.arange(self._window))
