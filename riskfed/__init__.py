@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from riskfed.jobs import HorizontalScorecard, HorizontalXgboost, ModelMonitoring
+    from riskfed.jobs import HorizontalScorecard, HorizontalXgboost, ModelMonitoring, VerticalXgboost
     from riskfed.schema import Attribute, Feature, Schema
-    from riskfed.simulation import Result, pooled_reference, simulate
+    from riskfed.simulation import Result, VerticalResult, pooled_reference, simulate, simulate_vertical
 
 _HOMES = {
     "Attribute": "riskfed.schema",
@@ -25,8 +25,11 @@ _HOMES = {
     "ModelMonitoring": "riskfed.jobs",
     "Result": "riskfed.simulation",
     "Schema": "riskfed.schema",
+    "VerticalResult": "riskfed.simulation",
+    "VerticalXgboost": "riskfed.jobs",
     "pooled_reference": "riskfed.simulation",
     "simulate": "riskfed.simulation",
+    "simulate_vertical": "riskfed.simulation",
 }
 
 __all__ = [
@@ -37,8 +40,11 @@ __all__ = [
     "ModelMonitoring",
     "Result",
     "Schema",
+    "VerticalResult",
+    "VerticalXgboost",
     "pooled_reference",
     "simulate",
+    "simulate_vertical",
 ]
 
 

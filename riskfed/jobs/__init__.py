@@ -13,10 +13,11 @@ from riskfed.errors import JobError
 from riskfed.jobs.base import Job, ReleaseForm, kind_of
 from riskfed.jobs.monitoring import ModelMonitoring
 from riskfed.jobs.scorecard import HorizontalScorecard
-from riskfed.jobs.xgboost import HorizontalXgboost
+from riskfed.jobs.vertical import VerticalXgboost
+from riskfed.jobs.xgboost import HorizontalXgboost, XgboostParameters
 
 KINDS: Final[Mapping[str, type[Job]]] = {
-    kind_of(job): job for job in (HorizontalXgboost, HorizontalScorecard, ModelMonitoring)
+    kind_of(job): job for job in (HorizontalXgboost, HorizontalScorecard, ModelMonitoring, VerticalXgboost)
 }
 
 __all__ = [
@@ -26,6 +27,9 @@ __all__ = [
     "Job",
     "ModelMonitoring",
     "ReleaseForm",
+    "VerticalXgboost",
+    "XgboostParameters",
+    "grows_trees",
     "job_from_dict",
 ]
 
@@ -40,3 +44,8 @@ def job_from_dict(fields: Mapping[str, Any]) -> Job:
     if not isinstance(kind, str) or kind not in KINDS:
         raise JobError(f"unknown job kind {kind!r}; known are {', '.join(KINDS)}")
     return KINDS[kind](**fields)
+
+
+def grows_trees(kind: str) -> bool:
+    """Whether a kind of job makes XGBoost's trees, and reports its progress tree by tree."""
+    return kind in KINDS and issubclass(KINDS[kind], XgboostParameters)

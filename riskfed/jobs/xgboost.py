@@ -1,4 +1,4 @@
-"""Horizontal XGBoost: its parameters have XGBoost's names."""
+"""XGBoost: parameters have XGBoost's names, whichever way the records are split."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from riskfed.errors import JobError
 from riskfed.jobs.base import Job
 
 
-class HorizontalXgboost(Job):
-    """Gradient-boosted trees over banks that hold the same columns of different customers.
-
-    The result equals `xgboost.train(tree_method="hist", grow_policy="depthwise", objective="binary:logistic")` on the pooled
-    records with the same cuts.
+class XgboostParameters(Job):
+    """Parameters of gradient-boosted trees, as `xgboost.train(tree_method="hist", grow_policy="depthwise", objective="binary:logistic")`
+    takes them.
 
     Attributes:
         n_estimators: number of trees; with early stopping, the most that are grown.
@@ -25,13 +23,11 @@ class HorizontalXgboost(Job):
         min_child_weight: least sum of hessians on each side of a split.
         max_bin: most bins of a feature, 2 to 256 (255 where a column may be missing).
         scale_pos_weight: factor on the weight of defaults.
-        base_score: prior PD in (0, 1); None means the pooled, weighted default rate.
+        base_score: prior PD in (0, 1); None means the weighted default rate of all records.
         monotone_constraints: encoded column -> -1, 0 or 1.
         eval_metric: what early stopping looks at, on the held-out rows.
         early_stopping_rounds: stop after so many trees without a better ``eval_metric``; needs ``validation_fraction``.
         cut_rounds: 4 fixes the upper 16 bits of a cut, so that no cut is a row's exact value; 8 gives exact order statistics.
-        compare_alone: whether each bank also trains on its own records alone, tree by tree, so that banks which show their own figures
-            can show what the federation gains them. Costs as much again as training, and no traffic.
 
     `riskfed.jobs.base.Job` has the parameters of all kinds.
     """
@@ -43,7 +39,6 @@ class HorizontalXgboost(Job):
         "min_split_loss": "gamma",
     }
 
-    kind: Literal["horizontal_xgboost"] = "horizontal_xgboost"
     n_estimators: int = Field(default=100, ge=1, le=100_000)
     max_depth: int = Field(default=6, ge=1, le=12)
     learning_rate: float = Field(default=0.3, gt=0, le=1)
@@ -58,7 +53,6 @@ class HorizontalXgboost(Job):
     eval_metric: Literal["logloss", "auc"] = "logloss"
     early_stopping_rounds: int | None = Field(default=None, ge=1)
     cut_rounds: Literal[4, 8] = 4
-    compare_alone: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -80,3 +74,19 @@ class HorizontalXgboost(Job):
         if unknown := sorted(set(self.monotone_constraints) - set(columns)):
             raise JobError(f"monotone_constraints name columns that the schema does not have: {', '.join(unknown)}")
         return tuple(self.monotone_constraints.get(column, 0) for column in columns)
+
+
+class HorizontalXgboost(XgboostParameters):
+    """Gradient-boosted trees over banks that hold the same columns of different customers.
+
+    The result equals `xgboost.train` on the pooled records with the same cuts.
+
+    Attributes:
+        compare_alone: whether each bank also trains on its own records alone, tree by tree, so that banks which show their own figures
+            can show what the federation gains them. Costs as much again as training, and no traffic.
+
+    `XgboostParameters` has the others.
+    """
+
+    kind: Literal["horizontal_xgboost"] = "horizontal_xgboost"
+    compare_alone: bool = False

@@ -70,8 +70,21 @@ class Progressed:
 
 def tree_entry(number: int, tree: Tree, figures: Mapping[str, float]) -> bytes:
     """The journal's entry for tree `number`, counted from 0."""
-    arrays = {name: getattr(tree, name).tolist() for name in _DTYPES}
-    return _json({"number": number, "tree": arrays, "figures": dict(figures)})
+    return _json({"number": number, "tree": tree_to_dict(tree), "figures": dict(figures)})
+
+
+def tree_to_dict(tree: Tree) -> dict[str, list[Any]]:
+    """The tree's arrays as lists that JSON keeps to the last bit."""
+    return {name: getattr(tree, name).tolist() for name in _DTYPES}
+
+
+def tree_from_dict(arrays: Mapping[str, list[Any]]) -> Tree:
+    """Inverse of `tree_to_dict`.
+
+    Raises:
+        ValueError, KeyError, TypeError, OverflowError: it is none.
+    """
+    return Tree(**{name: np.array(arrays[name], dtype=dtype) for name, dtype in _DTYPES.items()})
 
 
 def read_journal(entries: Sequence[bytes]) -> Progressed | None:
@@ -135,10 +148,9 @@ def _with_tree(progressed: Progressed | None, said: Mapping[str, Any]) -> Progre
     number = int(said["number"])
     if progressed is None or number > len(progressed.trees):
         raise ValueError("the head or a tree is missing")
-    arrays = {name: np.array(said["tree"][name], dtype=dtype) for name, dtype in _DTYPES.items()}
     return replace(
         progressed,
-        trees=(*progressed.trees[:number], Tree(**arrays)),
+        trees=(*progressed.trees[:number], tree_from_dict(said["tree"])),
         history=(*progressed.history[:number], said["figures"]),
     )
 

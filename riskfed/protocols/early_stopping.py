@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
-from riskfed.jobs import HorizontalXgboost
+from riskfed.jobs import XgboostParameters
 from riskfed.protocols.measuring.score_cells import losses, score_cells
 from riskfed.protocols.program import Program
 from riskfed.trees.logit import margin_of, sigmoid
 from riskfed.trees.tree import Tree
+
+_Tree = TypeVar("_Tree")
 
 
 @dataclass(slots=True)
@@ -22,7 +25,7 @@ class Watch:
     labels: np.ndarray
     base_score: float
     pooled_rows: int
-    job: HorizontalXgboost
+    job: XgboostParameters
     history: list[Mapping[str, float]] = field(default_factory=list)
     margins: np.ndarray = field(init=False)
     best: float | None = None
@@ -32,14 +35,18 @@ class Watch:
         self.margins = np.full(self.codes.shape[1], margin_of(self.base_score), dtype=np.float32)
 
     def after(self, tree: Tree) -> Program[Mapping[str, float]]:
-        """Pooled figures once `tree` is added; empty where nothing is held out."""
+        """Add `tree`, and `look`."""
+        tree.add_margins(self.codes, self.margins)
+        return (yield from self.look())
+
+    def look(self) -> Program[Mapping[str, float]]:
+        """Pooled figures of the margins as they are; empty where nothing is held out."""
         if not self.pooled_rows:
             return {}
-        tree.add_margins(self.codes, self.margins)
         figures = yield from losses(sigmoid(self.margins), self.labels, self.pooled_rows)
         if self.job.early_stopping_rounds is not None and self.job.eval_metric == "auc":
             figures["auc"] = (yield from score_cells(self.margins, self.labels)).auc()
-        self._note(figures)
+        self.note(figures)
         return figures
 
     def resume(self, trees: Sequence[Tree], history: Sequence[Mapping[str, float]]) -> None:
@@ -47,9 +54,10 @@ class Watch:
         if self.pooled_rows:
             for tree, figures in zip(trees, history, strict=True):
                 tree.add_margins(self.codes, self.margins)
-                self._note(figures)
+                self.note(figures)
 
-    def _note(self, figures: Mapping[str, float]) -> None:
+    def note(self, figures: Mapping[str, float]) -> None:
+        """Take over the figures after the next tree."""
         self.history.append(figures)
         value = -figures["auc"] if "auc" in figures else figures["logloss"]
         if self.best is None or value < self.best:
@@ -61,6 +69,6 @@ class Watch:
         patience = self.job.early_stopping_rounds
         return patience is not None and len(self.history) - self.best_tree >= patience
 
-    def keep(self, trees: list[Tree]) -> list[Tree]:
+    def keep(self, trees: list[_Tree]) -> list[_Tree]:
         """The trees of the model: up to the best one with early stopping, else all."""
         return trees[: self.best_tree] if self.job.early_stopping_rounds is not None else trees

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from riskfed.errors import JobError
 from riskfed.jobs import HorizontalXgboost
 from riskfed.protocols.alone import Alone, can_learn_alone
 from riskfed.protocols.checkpoint import Progressed, agree_on_checkpoint, read_journal, tree_entry
@@ -38,7 +37,6 @@ from riskfed.scoring import ScoringModel, read_model
 from riskfed.trees.booster_json import booster_json
 from riskfed.trees.cuts import Cuts
 from riskfed.trees.grower import Grower
-from riskfed.trees.logit import estimate_base_score
 from riskfed.trees.reduced import reduced
 from riskfed.trees.tree import Tree
 
@@ -93,8 +91,8 @@ def train(
         saved = yield from agree_on_checkpoint(read_journal(journal), job.n_estimators, records.digest())  # 0
     if saved is None:
         saved = yield from _begin(records, development, held_out, schema, job, threads)  # 1, 2
-    totals, cuts = _totals(saved.totals, job), saved.cuts
-    base_score = _base_score(totals, job)
+    totals, cuts = Totals.for_trees(saved.totals, job), saved.cuts
+    base_score = totals.base_score(job)
     codes = cuts.bin(development.column, len(development), development.storage, threads)
     grower = _grower(codes, development, cuts, job, totals.weight, base_score, threads)
     watched = cuts.bin(held_out.column, len(held_out), records.storage, threads)
@@ -132,26 +130,11 @@ def _begin(
 ) -> Program[Progressed]:
     """What comes before the first tree: pooled totals and shared cuts."""
     pooled = yield Sum(Totals.local(development, held_out), 1 << 62)
-    _totals(pooled, job)  # refuses before the search for cuts
+    Totals.for_trees(pooled, job)  # refuses before the search for cuts
     cuts = yield from shared_cuts(development, schema, job, threads)
     begun = Progressed(records.digest(), pooled, cuts)
     yield Checkpoint(begun.head())
     return begun
-
-
-def _totals(pooled: np.ndarray, job: HorizontalXgboost) -> Totals:
-    totals = Totals.from_pooled(pooled, job)
-    if job.early_stopping_rounds is not None and not 0 < totals.held_out_defaults < totals.held_out_rows:
-        raise JobError("early stopping needs held-out rows of both classes; raise validation_fraction")
-    return totals
-
-
-def _base_score(totals: Totals, job: HorizontalXgboost) -> float:
-    """The prior PD: the job's, or what XGBoost itself would estimate, a float32 value."""
-    if job.base_score is not None:
-        return float(np.float32(job.base_score))
-    repaid = totals.weight - totals.weight_of_defaults
-    return float(estimate_base_score(totals.weight_of_defaults, repaid, job.scale_pos_weight))
 
 
 def _grower(
@@ -184,7 +167,7 @@ def _alone(
         return None
     nothing = development.where(np.zeros(len(development), dtype=bool))
     totals = Totals.from_pooled(Totals.local(development, nothing), job)
-    base_score = _base_score(totals, job)
+    base_score = totals.base_score(job)
     grower = _grower(codes, development, cuts, job, totals.weight, base_score, threads)
     return Alone(grower, base_score, watch.codes, watch.labels)
 

@@ -8,10 +8,13 @@ from typing import Any, Protocol
 
 from riskfed.errors import ContractError, JobError
 from riskfed.evaluation.record import Evaluation
-from riskfed.jobs import HorizontalScorecard, HorizontalXgboost, Job, ModelMonitoring
+from riskfed.jobs import HorizontalScorecard, HorizontalXgboost, Job, ModelMonitoring, VerticalXgboost
 from riskfed.protocols import horizontal_scorecard, horizontal_xgboost, monitoring
 from riskfed.protocols.program import Program
 from riskfed.protocols.records import Records
+from riskfed.protocols.vertical import feature_holder, label_holder
+from riskfed.protocols.vertical.place import Place
+from riskfed.protocols.vertical_rules import VerticalRules
 from riskfed.schema import Schema
 from riskfed.scorecard.points import ScoreScale
 from riskfed.scoring import read_model, scale_of
@@ -41,8 +44,13 @@ def program_for(
     records: Records,
     schema: Schema,
     *,
+    bank: str = "",
+    roster: tuple[str, ...] = (),
+    key_bits: int = 2048,
     known: KnownModel | None = None,
     journal: Sequence[bytes] | None = None,
+    kept: Callable[[str], bytes | None] = lambda _: None,
+    vertical_rules: VerticalRules | None = None,
     threads: int = 1,
 ) -> Callable[[], Program[Any]]:
     """What makes one bank's side of a job.
@@ -51,12 +59,17 @@ def program_for(
         job: the job.
         records: this bank's.
         schema: the consortium's.
+        bank, roster: this bank and all; only a vertical job, in which they do different things, makes use of them.
+        key_bits: size of a vertical job's Paillier modulus.
         known: the model that the job names (`Job.needs_model`), where it names one.
         journal: what this bank has kept of earlier attempts; None in the first.
+        kept: what this bank has kept under a name beyond earlier runs (`Keep`).
+        vertical_rules: what the bank's policy says of vertical jobs.
         threads: how many work on the records.
 
     Returns:
-        A function without arguments. The program's outcome has ``release`` and ``full``, both `ModelRelease`.
+        A function without arguments. The program's outcome has ``release`` and ``full``, both `ModelRelease`; that of a vertical job's
+        feature holder has ``part``, a `riskfed.vertical_model.FeaturePart`.
 
     Raises:
         JobError: the installed release has no program for the job, or the model that it needs is not fit for it.
@@ -66,17 +79,25 @@ def program_for(
         raise ContractError(
             "the model that the job names has other columns than the schema has now; name another model"
         )
+    if isinstance(job, VerticalXgboost):
+        rules = vertical_rules or VerticalRules()
+        place = Place(bank, roster, kept("alignment"), journal, rules, key_bits, threads)
+        side: Callable[..., Program[Any]] = label_holder.train if bank == job.label_holder else feature_holder.train
+        return partial(side, records, schema, job, place)
+    return partial(_over_banks(job, known), records, schema, job, journal=journal, threads=threads)
+
+
+def _over_banks(job: Job, known: KnownModel | None) -> Callable[..., Program[Any]]:
+    """Of jobs in which all banks do the same."""
     champion = None if known is None else read_model(known.model, known.schema)
     match job:
         case HorizontalXgboost():
-            program: Callable[..., Program[Any]] = partial(horizontal_xgboost.train, champion=champion)
+            return partial(horizontal_xgboost.train, champion=champion)
         case HorizontalScorecard():
-            program = partial(horizontal_scorecard.train, champion=champion)
+            return partial(horizontal_scorecard.train, champion=champion)
         case ModelMonitoring() if known is not None and champion is not None and known.evaluation is not None:
             scale = scale_of(known.model) or ScoreScale()
-            program = partial(monitoring.monitor, model=champion, baseline=known.evaluation, scale=scale)
+            return partial(monitoring.monitor, model=champion, baseline=known.evaluation, scale=scale)
         case ModelMonitoring():
             raise JobError("the model to be monitored was not measured when it was developed; hold out loans then")
-        case _:
-            raise JobError(f"no program for job {job.kind} in this release")
-    return partial(program, records, schema, job, journal=journal, threads=threads)
+    raise JobError(f"no program for job {job.kind} in this release")

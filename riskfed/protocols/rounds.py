@@ -1,4 +1,4 @@
-"""How often a job may ask: the most sums over the records that one attempt of a run can take, before it is begun.
+"""How often a job may ask: the most sums over the records, or in a vertical job exchanges, that one attempt of a run can take.
 
 A bank's policy holds this against what it lets out in a day (`bank_nodes.policy`).
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from riskfed.errors import JobError
-from riskfed.jobs import HorizontalScorecard, HorizontalXgboost, Job, ModelMonitoring
+from riskfed.jobs import HorizontalScorecard, HorizontalXgboost, Job, ModelMonitoring, VerticalXgboost
+from riskfed.protocols.alignment import MOST_EXCHANGES
 from riskfed.protocols.measuring.calibration_fit import MOST_ROUNDS as _CALIBRATION
 from riskfed.protocols.measuring.score_cells import FIRST_BITS
 from riskfed.protocols.order_search import FAN_OUT_BITS, KEY_BITS
@@ -25,12 +26,17 @@ _DEVELOPED: Final = 1
 _TABLES: Final = 2
 _MEASURING: Final = _SCORE_CELLS + _LOSSES + _CALIBRATION + _TABLES
 _SWAP_SET: Final = _SCORE_CELLS + 3
+_SEALED_OPENING: Final = 3
+_TOGETHER: Final = 6
+"""Where to go on from, columns and key, the parts, and the release: at most."""
+_LEVEL: Final = 4
+"""Sums of its nodes, then their splits: asked for, and answered."""
 _FEATURES: Final = 100
 """Features of a schema, where neither job nor caller says how many may enter a scorecard."""
 
 
 def most_rounds(job: Job, n_features: int | None = None) -> int:
-    """Most protected sums of one attempt, the canary's included.
+    """Most protected sums of one attempt, the canary's included; of a vertical job, most exchanges of sealed messages, with the opening.
 
     Args:
         job: any.
@@ -48,6 +54,9 @@ def most_rounds(job: Job, n_features: int | None = None) -> int:
             return _CANARY + fitted + (job.validation_fraction > 0) * _of_validation(job)
         case ModelMonitoring():
             return _CANARY + _MEASURING
+        case VerticalXgboost():
+            joint_trees = job.n_estimators - job.label_holder_trees
+            return _SEALED_OPENING + MOST_EXCHANGES + _TOGETHER + joint_trees * job.max_depth * _LEVEL
     raise JobError(f"no bound on the rounds of job {job.kind} in this release")
 
 

@@ -19,7 +19,7 @@ from functools import partial
 
 import numpy as np
 
-from riskfed.jobs import HorizontalXgboost
+from riskfed.jobs import XgboostParameters
 from riskfed.protocols.order_search import FAN_OUT, KEY_BITS, ColumnCounts, RankSearch, from_sort_keys
 from riskfed.protocols.program import Program, Sum
 from riskfed.protocols.records import Records
@@ -40,7 +40,7 @@ class _Column:
     levels: int | None
 
 
-def shared_cuts(records: Records, schema: Schema, job: HorizontalXgboost, threads: int = 1) -> Program[Cuts]:
+def shared_cuts(records: Records, schema: Schema, job: XgboostParameters, threads: int = 1) -> Program[Cuts]:
     """One bank's side.
 
     Args:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from riskfed.errors import ContractError, JobError
-from riskfed.jobs import Job
+from riskfed.jobs import Job, XgboostParameters
 from riskfed.protocols.records import Records
+from riskfed.trees.logit import estimate_base_score
 
 WEIGHT_BITS = 32
 """Fractional bits of summed sample weights: a float32 weight of 2^-9 or more is exact."""
@@ -70,3 +71,22 @@ class Totals:
             )
         scale = 2.0**WEIGHT_BITS
         return cls(rows, defaults, weight / scale, weight_of_defaults / scale, held_out_rows, held_out_defaults)
+
+    @classmethod
+    def for_trees(cls, pooled: np.ndarray, job: XgboostParameters) -> Totals:
+        """Read the pooled sum, for a job that grows trees.
+
+        Raises:
+            JobError: as `from_pooled`, or early stopping has too little to look at.
+        """
+        totals = cls.from_pooled(pooled, job)
+        if job.early_stopping_rounds is not None and not 0 < totals.held_out_defaults < totals.held_out_rows:
+            raise JobError("early stopping needs held-out rows of both classes; raise validation_fraction")
+        return totals
+
+    def base_score(self, job: XgboostParameters) -> float:
+        """The prior PD: the job's, or what XGBoost itself would estimate, a float32 value."""
+        if job.base_score is not None:
+            return float(np.float32(job.base_score))
+        repaid = self.weight - self.weight_of_defaults
+        return float(estimate_base_score(self.weight_of_defaults, repaid, job.scale_pos_weight))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from riskfed.errors import RegistryError
-from riskfed.jobs import HorizontalXgboost
+from riskfed.jobs import XgboostParameters
 from riskfed.trees.tree import NO_CHILD, NO_PARENT, Tree
 
 _VERSION = [3, 2, 0]
@@ -35,7 +35,7 @@ class ParsedBooster(NamedTuple):
 
 
 def booster_json(
-    trees: Sequence[Tree], feature_names: Sequence[str], job: HorizontalXgboost, base_score: float
+    trees: Sequence[Tree], feature_names: Sequence[str], job: XgboostParameters, base_score: float
 ) -> bytes:
     """Write a binary:logistic Booster.
 

@@ -89,6 +89,18 @@ class Cuts:
             return self.schema.columns
         return tuple(f"f{index}" for index in range(len(self.values)))
 
+    def joined(self, *others: Cuts) -> Cuts:
+        """The cuts of several parties' columns side by side, in the order given; the schema lists their features so, if all have one."""
+        parts = (self, *others)
+        schemas = [part.schema for part in parts if part.schema is not None]
+        schema = None
+        if len(schemas) == len(parts):
+            features = tuple(feature for one in schemas for feature in one.features)
+            fields = {name: getattr(schemas[0], name) for name in Schema.model_fields}
+            schema = Schema(**{**fields, "features": features})
+        values = tuple(points for part in parts for points in part.values)
+        return Cuts(values, np.concatenate([part.min_values for part in parts]), schema)
+
     def bin(
         self, column: Callable[[int], ArrayLike], n_rows: int, storage: Storage = MEMORY, threads: int = 1
     ) -> NDArray[np.uint8]:

@@ -40,13 +40,19 @@ def fixed_point_bits(total_weight: float, wanted: int | None = None) -> int:
     """
     if not (total_weight > 0 and math.isfinite(total_weight)):
         raise JobError(f"the weights of all records sum to {total_weight}; expected a positive number")
-    # The slack keeps the bound of a sum, which allows for rounding (see `Grower.sum_bound`), within 2^62 too.
+    # The slack keeps the bound of a sum, which allows for rounding (see `sum_bound`), within 2^62 too.
     most = 62 - math.ceil(math.log2(total_weight * (1 + 2**-19) + 1))
     if most < 1:
         raise JobError(f"the weights of all records sum to {total_weight:.3g}, beyond fixed point; scale them down")
     if wanted is not None and not 1 <= wanted <= most:
         raise ConfigurationError(f"{wanted} fractional bits wanted; with these weights 1 to {most} are possible")
     return most if wanted is None else wanted
+
+
+def sum_bound(total_weight: float, bits: int) -> int:
+    """No sum of gradients over records of ``total_weight`` in all is larger in size, with ``bits`` fractional bits."""
+    # Rounding adds half a unit a record, and float32 products 2^-24 of the whole: covered by 2^32 and 2^-20 of the whole.
+    return math.ceil(total_weight * 2.0**bits * (1 + 2**-20)) + 2**32
 
 
 def workspace(n_threads: int, n_nodes: int, n_features: int) -> NDArray[np.int64]:

@@ -6,14 +6,16 @@ Needs xgboost; nothing else in this package does.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from riskfed.errors import ConfigurationError
-from riskfed.jobs import HorizontalXgboost
-from riskfed.trees.cuts import Cuts, cuts_from_order_statistics
+from riskfed.jobs import XgboostParameters
+from riskfed.trees.booster_json import booster_json, parse_booster
+from riskfed.trees.cuts import MAX_BINS, MISSING, Cuts, cuts_from_order_statistics
 from riskfed.trees.tree import Tree
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def train_pooled(
     labels: ArrayLike,
     weights: ArrayLike | None,
     cuts: Cuts,
-    job: HorizontalXgboost,
+    job: XgboostParameters,
     *,
     base_score: float | None = None,
     watched: tuple[NDArray[np.float32], ArrayLike] | None = None,
@@ -60,8 +62,56 @@ def train_pooled(
     return _stopped_early(parameters, pooled, held_out, job)
 
 
+def train_on_bins(
+    matrix: NDArray[np.float32],
+    labels: ArrayLike,
+    weights: ArrayLike | None,
+    cuts: Cuts,
+    job: XgboostParameters,
+    *,
+    base_score: float | None = None,
+    watched: tuple[NDArray[np.float32], ArrayLike] | None = None,
+) -> bytes:
+    """Train xgboost itself on the numbers of the bins, and put the cuts into its trees: for cuts that xgboost cannot be given.
+
+    A tree is grown from bins, and what stands for a bin makes no difference to it. Where `train_pooled` takes the cuts, this gives the
+    same bytes.
+
+    Args:
+        matrix, labels, weights, cuts, job, base_score, watched: as for `train_pooled`.
+
+    Returns:
+        JSON of the booster.
+    """
+    numbered = [cuts_from_order_statistics(0.0, np.arange(n, dtype=np.float32), n - 1.0) for n in cuts.n_bins.tolist()]
+    bins = Cuts(tuple(points for points, _ in numbered), np.array([low for _, low in numbered]), cuts.schema)
+    held_out = None if watched is None else (_bin_numbers(watched[0], cuts), watched[1])
+    booster = train_pooled(
+        _bin_numbers(matrix, cuts), labels, weights, bins, job, base_score=base_score, watched=held_out
+    )
+    trees, prior, names = parse_booster(bytes(booster.save_raw("json")))
+    return booster_json([_with_cuts(tree.with_bins(bins), cuts) for tree in trees], names, job, prior)
+
+
+def _bin_numbers(matrix: NDArray[np.float32], cuts: Cuts) -> NDArray[np.float32]:
+    """(n, n_features) float32 numbers of bins, NaN where missing."""
+    codes = cuts.bin(matrix.T.__getitem__, len(matrix)).T.astype(np.float32)
+    codes[(codes == MISSING) & (cuts.n_bins < MAX_BINS)] = np.nan
+    return codes
+
+
+def _with_cuts(tree: Tree, cuts: Cuts) -> Tree:
+    """A tree that was grown on numbers of bins, with the cuts for thresholds."""
+    conditions, last = tree.split_conditions.copy(), tree.split_bins
+    for node in np.flatnonzero(~tree.is_leaf).tolist():
+        feature = tree.split_indices[node]
+        at = -1 if last is None else int(last[node])
+        conditions[node] = cuts.values[feature][at] if at >= 0 else cuts.min_values[feature]
+    return replace(tree, split_conditions=conditions)
+
+
 def _stopped_early(
-    parameters: dict[str, Any], pooled: xgboost.DMatrix, held_out: xgboost.DMatrix, job: HorizontalXgboost
+    parameters: dict[str, Any], pooled: xgboost.DMatrix, held_out: xgboost.DMatrix, job: XgboostParameters
 ) -> xgboost.Booster:
     import xgboost
 
@@ -78,7 +128,7 @@ def _stopped_early(
     return kept
 
 
-def xgboost_parameters(job: HorizontalXgboost, columns: tuple[str, ...]) -> dict[str, Any]:
+def xgboost_parameters(job: XgboostParameters, columns: tuple[str, ...]) -> dict[str, Any]:
     """The parameters with which ``xgboost.train`` does what the job asks for."""
     parameters: dict[str, Any] = {
         "objective": "binary:logistic",
@@ -153,6 +203,21 @@ def _values_with_cuts(points: NDArray[np.float32], below: np.float32) -> NDArray
 def _neighbours(value: np.float32, reach: int = 8) -> NDArray[np.float32]:
     """The float32 numbers nearest to a value, itself among them."""
     return np.asarray(value + np.arange(-reach, reach + 1, dtype=np.float32) * np.spacing(value))
+
+
+def with_last_cuts_of_xgboost(cuts: Cuts) -> Cuts:
+    """The same cuts but the last of each feature, which becomes what xgboost derives from the one before it.
+
+    So `train_pooled` can be given cuts from which some were left out. Where no value is missing, no split is at a last cut, and trees are
+    the same.
+    """
+    values, minima = list(cuts.values), cuts.min_values.copy()
+    for feature, points in enumerate(cuts.values):
+        if len(points) > 1:
+            values[feature], _ = cuts_from_order_statistics(minima[feature], points[:-1], points[-2])
+        else:
+            values[feature], minima[feature] = cuts_from_order_statistics(0.0, (), 0.0)
+    return Cuts(tuple(values), minima, cuts.schema)
 
 
 def identical_trees(left: Sequence[Tree], right: Sequence[Tree]) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from riskfed.jobs import HorizontalXgboost
+from riskfed.jobs import XgboostParameters
 from riskfed.trees.cuts import Cuts
 
 _TWO = np.float32(2)
@@ -58,15 +58,21 @@ class Evaluator(NamedTuple):
     regularisation: Regularisation
 
     @classmethod
-    def of(cls, job: HorizontalXgboost, cuts: Cuts, bits: int) -> Evaluator:
+    def of(cls, job: XgboostParameters, cuts: Cuts, bits: int) -> Evaluator:
         """The evaluator of a job on ``cuts`` with ``bits`` fractional bits.
 
         Raises:
             JobError: a constraint names a column that the cuts do not have.
         """
-        constraints = np.array(job.constraints_for(cuts.feature_names), dtype=np.int8)
+        return cls.over(job, cuts.n_bins, np.array(job.constraints_for(cuts.feature_names), dtype=np.int8), bits)
+
+    @classmethod
+    def over(
+        cls, job: XgboostParameters, n_bins: NDArray[np.int64], constraints: NDArray[np.int8], bits: int
+    ) -> Evaluator:
+        """The evaluator of a job on columns of which only the (n_features,) numbers of bins and constraints are known."""
         return cls(
-            offsets=cuts.offsets,
+            offsets=np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(n_bins, dtype=np.int64)]),
             constraints=constraints,
             unit=2.0**-bits,
             regularisation=Regularisation(
@@ -197,10 +203,35 @@ def find_splits(
     """
     for node in chosen:
         for feature in range(evaluator.constraints.shape[0]):
-            g, h = _scan(histograms, nodes, (node, feature, 1), evaluator, splits)
-            # Sums are integers, so any difference at all means that some record lacks the feature.
-            if g != nodes.sums[node, 0] or h != nodes.sums[node, 1]:
-                _scan(histograms, nodes, (node, feature, -1), evaluator, splits)
+            _try_feature(histograms, nodes, (node, feature), evaluator, splits)
+
+
+def first_with_gain(
+    histograms: NDArray[np.int64], nodes: NodeSums, evaluator: Evaluator, place: tuple[int, int], gain: np.float32
+) -> Splits | None:
+    """The first split of a node by one feature that has a certain gain; None if there is none.
+
+    Args:
+        histograms, nodes, evaluator: as in `find_splits`.
+        place: node and feature.
+        gain: the best that the node has over all features. The split is returned in place ``node`` of k splits.
+    """
+    splits = Splits.none(len(nodes.gains))
+    # Only what is above counts as better, so the start lies just below.
+    splits.gains[place[0]] = np.nextafter(gain, np.float32(-np.inf))
+    _try_feature(histograms, nodes, place, evaluator, splits)
+    return splits if splits.gains[place[0]] == gain else None
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _try_feature(
+    histograms: NDArray[np.int64], nodes: NodeSums, place: tuple[int, int], evaluator: Evaluator, splits: Splits
+) -> None:
+    node, feature = place
+    g, h = _scan(histograms, nodes, (node, feature, 1), evaluator, splits)
+    # Sums are integers, so any difference at all means that some record lacks the feature.
+    if g != nodes.sums[node, 0] or h != nodes.sums[node, 1]:
+        _scan(histograms, nodes, (node, feature, -1), evaluator, splits)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -42,6 +42,7 @@ class TrainingRows:
         margin: margin of every record at the start.
         storage: where arrays of about the records' size are made.
         workers: the threads.
+        spare: how many columns of codes are kept besides, which records are sorted by but which are in no histogram. All 0 at first.
 
     Raises:
         ConfigurationError: shapes or types do not fit together.
@@ -62,9 +63,13 @@ class TrainingRows:
         margin: np.float32,
         storage: Storage,
         workers: Workers,
+        spare: int = 0,
     ) -> None:
         labels, n_rows = np.asarray(labels), _checked_rows(codes, labels, cuts)
         self._columns, self._n_bins, self._workers = np.ascontiguousarray(codes), cuts.n_bins, workers
+        if spare:
+            self._columns = storage.empty((cuts.n_features + spare, n_rows), np.uint8)
+            self._columns[: cuts.n_features], self._columns[cuts.n_features :] = codes, 0
         self._borders = segment_borders(n_rows, workers.threads)
         self._weights = storage.empty(n_rows, np.float32)
         effective_weights(labels, np.asarray(weights, dtype=np.float32), scale_pos_weight, self._weights)
@@ -88,7 +93,8 @@ class TrainingRows:
             )
             for segments, counts in zip(dealt, self._counts, strict=True)
         ]
-        self._each(lambda share: transpose_codes(self._columns, share.spans, self._records.codes))
+        own = self._columns[: cuts.n_features]
+        self._each(lambda share: transpose_codes(own, share.spans, self._records.codes))
 
     def begin_tree(self, scale: float) -> tuple[RowRanges, NDArray[np.int64]]:
         """Compute the gradients from the margins.
@@ -108,6 +114,19 @@ class TrainingRows:
         for begin, end in share.spans.tolist():
             self._rows[begin:end] = np.arange(begin, end, dtype=np.int32)
         return fill_gradients(self.margins, self._labels, self._weights, scale, share.spans, self._records.gradients)
+
+    def gradients(self) -> NDArray[np.int64]:
+        """(n, 2) int64 fixed-point g and h of the tree that was begun last."""
+        units = self._records.gradients.astype(np.float64) * self._records.scale
+        return np.asarray(np.rint(units).astype(np.int64).reshape(-1, 2))
+
+    def set_spare(self, number: int, rows: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
+        """Write the codes of some rows into a spare column."""
+        self._columns[len(self._n_bins) + number, rows] = codes
+
+    def leaves_of(self, tree: Tree) -> NDArray[np.int32]:
+        """(n,) leaf of each record in a tree, by all columns as they are now."""
+        return tree.leaf_of(self._columns)
 
     def no_rows(self) -> RowRanges:
         """No node."""

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from riskfed.errors import ConfigurationError
 from riskfed.jobs import HorizontalXgboost
+from riskfed.trees.booster_json import parse_booster
 from riskfed.trees.cuts import Cuts
-from riskfed.trees.reference import cuts_of, train_pooled
+from riskfed.trees.reference import cuts_of, identical_trees, train_pooled, with_last_cuts_of_xgboost
 from tests.trees.parties import classification, quantile_cuts
 
 JOB = HorizontalXgboost(n_estimators=3)
@@ -42,6 +43,41 @@ def test_cuts_that_xgboost_cannot_take_are_refused():
     above_zero = Cuts(positive.values, np.array([cuts[0] / 2 for cuts in positive.values]))
     with pytest.raises(ConfigurationError, match="cannot be given the cuts of f0"):
         train_pooled(*data, above_zero, JOB)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 12))
+def test_cuts_of_which_some_were_left_out_can_be_given(seed, fewer):
+    """With the trees that come of binning by them: here, of binning by all cuts and taking what falls between two as one value."""
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(300, 2)).astype(np.float32)
+    labels = rng.random(300) < 1 / (1 + np.exp(-matrix[:, 0]))
+    fine = quantile_cuts(matrix, 16)
+    kept = [
+        np.sort(rng.choice(len(points) - 1, max(0, len(points) - 1 - fewer), replace=False)) for points in fine.values
+    ]
+    coarse = Cuts(
+        tuple(points[np.append(inner, len(points) - 1)] for points, inner in zip(fine.values, kept, strict=True)),
+        fine.min_values,
+    )
+    given_cuts = with_last_cuts_of_xgboost(coarse)
+    for points, expected in zip(given_cuts.values, coarse.values, strict=True):
+        assert np.array_equal(points[:-1], expected[:-1])
+    merged = np.stack(
+        [
+            np.append(points, low)[
+                codes.astype(np.intp) - 1
+            ]  # the cut below the value; of the first bin, what is below all
+            for points, low, codes in zip(
+                coarse.values, coarse.min_values, coarse.bin(matrix.T.__getitem__, 300), strict=True
+            )
+        ],
+        axis=1,
+    )
+    ours, same = (
+        parse_booster(train_pooled(rows, labels, None, given_cuts, JOB).save_raw("json")) for rows in (matrix, merged)
+    )
+    assert identical_trees(ours.trees, same.trees) == len(ours.trees) == JOB.n_estimators
 
 
 def test_early_stopping_keeps_the_trees_up_to_the_best():

@@ -60,7 +60,7 @@ def test_many_candidates_are_tried_by_several_threads(monkeypatch):
     data = classification(4000, 40, missing=0.05, seed=1)
     cuts, job = quantile_cuts(data.matrix, 250), HorizontalXgboost(max_depth=7)
     (one,), (several,) = (growers([data], cuts, job, threads=threads) for threads in (1, 3))
-    monkeypatch.setattr("riskfed.trees.grower._CELLS_FOR_THREADS", 1)
+    monkeypatch.setattr("riskfed.trees.levelwise._CELLS_FOR_THREADS", 1)
     for grower in (one, several):
         grow([grower], 2)
     assert identical_trees(one.trees, several.trees) == 2

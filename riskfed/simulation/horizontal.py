@@ -1,12 +1,10 @@
-"""A whole federation in one process, and the pooled model to hold it against."""
+"""Banks with the same columns of different customers, in one process, and the pooled model to hold them against."""
 
 from __future__ import annotations
 
 import random
 import secrets
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,12 +15,8 @@ from riskfed.errors import ConfigurationError, PlanError, SchemaError
 from riskfed.evaluation.record import Evaluation
 from riskfed.jobs import HorizontalXgboost, Job
 from riskfed.plan import Plan
-from riskfed.protocols import events
-from riskfed.protocols.books import Books
 from riskfed.protocols.local import LocalSwitchboard
-from riskfed.protocols.opening import Seat
-from riskfed.protocols.party import Party
-from riskfed.protocols.program import Program, run_alone
+from riskfed.protocols.program import run_alone
 from riskfed.protocols.programs import program_for
 from riskfed.protocols.records import Records
 from riskfed.protocols.release import ModelRelease
@@ -30,67 +24,11 @@ from riskfed.protocols.shared_cuts import shared_cuts
 from riskfed.protocols.switchboard import Switchboard
 from riskfed.schema import Schema
 from riskfed.scorecard.card import Scorecard
-from riskfed.secure.keys import Identity
+from riskfed.simulation.traffic import Ledger, Traffic, Transcript, parties_for
 from riskfed.trees.cuts import Cuts
 
 if TYPE_CHECKING:
     import xgboost
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """Bytes that crossed the switchboard.
-
-    Attributes:
-        received: bank -> bytes that it sent to the server.
-        sent: bank -> bytes that the server sent to it.
-        rounds: lock-steps of the run.
-        until_tree: bytes of all banks in both directions up to the end of each tree; the first holds opening and cuts too.
-    """
-
-    received: Mapping[str, int]
-    sent: Mapping[str, int]
-    rounds: int
-    until_tree: tuple[int, ...]
-
-    @property
-    def total(self) -> int:
-        """All bytes, both directions."""
-        return sum(self.received.values()) + sum(self.sent.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One batch that the server saw: `direction` is "received" (from the bank) or "sent" (to it)."""
-
-    round: int
-    bank: str
-    direction: str
-    data: bytes = field(repr=False)
-
-
-class Transcript:
-    """All that the server saw, in order. Kept in a temporary file, since it can be larger than memory; iterate to read it."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the transcript
-        self._index: list[tuple[int, str, str, int, int]] = []
-        self._end = 0
-
-    def record(self, round_: int, bank: str, direction: str, data: bytes) -> None:
-        """Append one batch."""
-        self._file.seek(self._end)
-        self._file.write(data)
-        self._index.append((round_, bank, direction, self._end, len(data)))
-        self._end += len(data)
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def __iter__(self) -> Iterator[Message]:
-        for round_, bank, direction, start, length in self._index:
-            self._file.seek(start)
-            yield Message(round_, bank, direction, self._file.read(length))
 
 
 @dataclass(frozen=True)
@@ -198,17 +136,17 @@ def simulate(
     )
     records = {name: Records.from_frame(banks[name], schema) for name in names}
     programs = {name: program_for(job, records[name], schema, known=model) for name in names}
-    parties = _parties(plan, programs)
+    parties = parties_for(plan, programs)
     order = list(names)
     if seed is not None:
         random.Random(seed).shuffle(order)  # noqa: S311  order only
-    ledger, transcript = _Ledger(), Transcript()
+    ledger, transcript = Ledger(), Transcript()
     switchboard = Switchboard(plan, transport="local", listener=ledger, tap=transcript.record)
     LocalSwitchboard(switchboard, parties, order).run()
     return _result(parties[names[0]].outcome, ledger, transcript)
 
 
-def _result(outcome: Any, ledger: _Ledger, transcript: Transcript) -> Result:
+def _result(outcome: Any, ledger: Ledger, transcript: Transcript) -> Result:
     """What one bank was left with, any of them, and what was seen of the run."""
     return Result(
         full=outcome.full,
@@ -220,13 +158,6 @@ def _result(outcome: Any, ledger: _Ledger, transcript: Transcript) -> Result:
         transcript=transcript,
         release=outcome.release,
     )
-
-
-def _parties(plan: Plan, programs: Mapping[str, Callable[[], Program[Any]]]) -> dict[str, Party]:
-    """A party for each bank, with signing keys made for this run."""
-    identities = {name: Identity.generate() for name in plan.roster}
-    pinned = {name: identity.public for name, identity in identities.items()}
-    return {name: Party(Seat(name, identities[name], pinned, plan), programs[name]) for name in plan.roster}
 
 
 def pooled_cuts(frame: pd.DataFrame, schema: Schema, job: HorizontalXgboost) -> Cuts:
@@ -253,37 +184,6 @@ def pooled_reference(frame: pd.DataFrame, cuts: Cuts, job: HorizontalXgboost) ->
     development, held_out = records.hold_out(job.validation_fraction, job.validation_seed)
     watched = (held_out.matrix, held_out.labels) if job.early_stopping_rounds is not None else None
     return train_pooled(development.matrix, development.labels, development.weights, cuts, job, watched=watched)
-
-
-class _Ledger:
-    """Listens to a run for its traffic and timings."""
-
-    def __init__(self) -> None:
-        self._books = Books()
-        self._until_tree: list[int] = []
-        self._started = time.perf_counter()
-        self._proven = self._finished = self._started
-
-    def __call__(self, event: events.Event) -> None:
-        self._books(event)
-        match event:
-            case events.ProgressMade():
-                self._until_tree.append(self.traffic().total)
-            case events.ProtectionProven():
-                self._proven = time.perf_counter()
-            case events.RunFinished():
-                self._finished = time.perf_counter()
-
-    def traffic(self) -> Traffic:
-        books = self._books
-        return Traffic(dict(books.received), dict(books.sent), books.rounds, tuple(self._until_tree))
-
-    def timings(self) -> dict[str, float]:
-        return {
-            "opening": self._proven - self._started,
-            "training": self._finished - self._proven,
-            "total": self._finished - self._started,
-        }
 
 
 def _load(booster_json: bytes) -> xgboost.Booster:
