@@ -139,4 +139,6 @@ def _anchored(model: _Model, folder: Path) -> _Model:
             changed[name] = folder / value.expanduser()
         elif isinstance(value, BaseModel):
             changed[name] = _anchored(value, folder)
+        elif isinstance(value, tuple):
+            changed[name] = tuple(_anchored(one, folder) if isinstance(one, BaseModel) else one for one in value)
     return model.model_copy(update=changed)

@@ -27,6 +27,9 @@ def score_file(
         Path | None, typer.Option(help=f"File with the API key; otherwise {_KEY} or {_KEY}_FILE.")
     ] = None,
     id_column: Annotated[str, typer.Option(help="Taken over into the scores where the file has it.")] = "id",
+    customer_id: Annotated[
+        str | None, typer.Option(help="Column by which a joint model's partners know the applicants; sent, not kept.")
+    ] = None,
     model_version: Annotated[str | None, typer.Option(help="Version that scores; the champion otherwise.")] = None,
     language: Annotated[str | None, typer.Option(help="Write the reasons' texts too, in this language.")] = None,
     points_lost: Annotated[bool, typer.Option("--points-lost", help="Write what each reason costs, too.")] = False,
@@ -50,7 +53,17 @@ def score_file(
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"{error.name} is not installed: install riskfed[serving,files]") from None
     split = _one(delimiter)
-    options = Options(id_column, model_version, language, points_lost, batch, patience, anew=anew, delimiter=split)
+    options = Options(
+        id_column,
+        model_version,
+        language,
+        points_lost,
+        batch,
+        patience,
+        anew=anew,
+        delimiter=split,
+        customer_id=customer_id,
+    )
     credentials = Credentials(_api_key(key_file), ca_file, certificate, certificate_key)
     _show(_watched(applicants, output, options, target(url, credentials, plain_http=plain_http)))
 

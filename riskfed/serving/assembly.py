@@ -15,14 +15,15 @@ from riskfed.serving.access.rate_limit import RateLimits
 from riskfed.serving.api.metrics import ServiceMetrics
 from riskfed.serving.api.service import Service, change_recorder
 from riskfed.serving.configuration import AccessSettings, ModelSettings, RecordsSettings, ServingSettings
-from riskfed.serving.engine.engine import ScoringEngine
 from riskfed.serving.engine.reason_texts import read_overlay
+from riskfed.serving.engine.vertical import build_engine
 from riskfed.serving.models.folder import ModelFolder
 from riskfed.serving.models.live import LiveModels
 from riskfed.serving.models.local_copy import LocalCopy
 from riskfed.serving.models.mlflow_registry import MlflowRegistry
 from riskfed.serving.models.shadow import Shadow
 from riskfed.serving.models.source import ModelSource
+from riskfed.serving.partner import PartnerDirectory
 from riskfed.serving.records.audit import AuditLog
 from riskfed.serving.records.idempotency import IdempotencyStore, store_of
 
@@ -57,12 +58,13 @@ def _joined(settings: ServingSettings, audit: AuditLog) -> Service:
     answers = settings.answers
     texts = None if answers.texts is None else read_overlay(answers.texts)
     scale = None if answers.scale is None else answers.scale.scale()
+    partners = PartnerDirectory(settings.partners)
     live = LiveModels(
         _champion(settings.model),
         challenger=_challenger(settings.model),
         copy=LocalCopy(settings.records.folder / "champions") if settings.model.keep_copy else None,
         retained=settings.model.retained,
-        build=partial(ScoringEngine, scale=scale, texts=texts),
+        build=partial(build_engine, scale=scale, texts=texts, partner=partners.find if settings.partners else None),
         on_change=change_recorder(audit, metrics),
     )
     shadow = None
@@ -75,6 +77,8 @@ def _joined(settings: ServingSettings, audit: AuditLog) -> Service:
         idempotency=_store(settings.records),
         shadow=shadow,
         metrics=metrics,
+        joint_deadline=answers.joint_deadline,
+        partners=partners,
     )
 
 

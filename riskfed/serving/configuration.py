@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from riskfed.scorecard.points import ScoreScale
+from riskfed.serving.partner import PartnerSettings
 from riskfed.settings_file import FileSettings
 
 
@@ -172,15 +173,21 @@ class AnswerSettings(Section):
         texts: TOML file with reasons' texts by language, over those of the schema.
         scale: of all models; None takes a scorecard's own, and for trees 600 points at 50:1 and 20 to double the odds.
         approval_rate: share of applicants that is taken to be approved where champion and challenger are compared.
+        joint_deadline: seconds that partners may take for their part of a score.
     """
 
     texts: Path | None = None
     scale: ScaleSettings | None = None
     approval_rate: float = Field(default=0.8, gt=0, lt=1)
+    joint_deadline: float = Field(default=0.2, gt=0, le=10)
 
 
 class ServingSettings(FileSettings):
-    """Everything that the scoring service is told. Read it by `ServingSettings.read`."""
+    """Everything that the scoring service is told. Read it by `ServingSettings.read`.
+
+    Attributes:
+        partners: feature holders that are asked where the champion is a vertical model (docs/joint-scoring.md).
+    """
 
     prefix: ClassVar[str] = "RISKFED_SERVING__"
     secrets: ClassVar[tuple[tuple[str, str], ...]] = (
@@ -194,3 +201,4 @@ class ServingSettings(FileSettings):
     access: AccessSettings = AccessSettings()
     records: RecordsSettings = RecordsSettings()
     answers: AnswerSettings = AnswerSettings()
+    partners: tuple[PartnerSettings, ...] = ()

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -18,6 +20,7 @@ from riskfed.protocols.release import ModelRelease
 from riskfed.scoring import is_scorecard
 from riskfed.serving.models.live import LiveModels
 from riskfed.serving.models.mlflow_registry import MlflowRegistry
+from riskfed.tracking.joint import part_tags, write_parts
 from tests.serving.models import make_release
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
@@ -94,6 +97,7 @@ class RegistryServer:
             "headline": f"version {version}",
             "model_sha256": hashlib.sha256(release.model).hexdigest(),
             "schema_fingerprint": release.schema.fingerprint,
+            **part_tags(release),
             **tags,
         }
         self.versions[name, version] = {
@@ -106,6 +110,9 @@ class RegistryServer:
         self.files[f"{place}/model.json"] = release.model
         self.files[f"{place}/extra_files/schema.json"] = json.dumps(release.schema.model_dump(mode="json")).encode()
         self.files[f"{place}/MLmodel"] = mlmodel(release)
+        with tempfile.TemporaryDirectory() as folder:
+            write_parts(release, Path(folder))
+            self.files |= {f"{place}/{path.name}": path.read_bytes() for path in Path(folder).iterdir()}
 
     def spoil(self, version: str, name: str = "credit", file: str = "model.json") -> None:
         """Cut a file short, as a full disk does."""

@@ -43,9 +43,11 @@ def put(folder: Path, release: ModelRelease) -> None:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, gate: Gate, texts: ReasonOverlay | None = None) -> Iterator[tuple[str, LiveModels]]:
+def serving(
+    folder: Path, gate: Gate, texts: ReasonOverlay | None = None, build: Any = ScoringEngine
+) -> Iterator[tuple[str, LiveModels]]:
     """A service of a folder's model on a free port of loopback: its address, and its models."""
-    live = LiveModels(ModelFolder(folder), build=partial(ScoringEngine, texts=texts))
+    live = LiveModels(ModelFolder(folder), build=partial(build, texts=texts))
     live.start()
     app = create_app(Service(live=live, gate=gate), poll_seconds=None)
     server = uvicorn.Server(uvicorn.Config(app, port=0, ws="none", log_level="critical"))

@@ -48,7 +48,8 @@ def settings(kind: type[BaseModel], *section: str) -> dict[tuple[str, ...], Any]
 def values(table: dict[str, Any], *section: str) -> dict[tuple[str, ...], Any]:
     """Place of every key of a TOML table -> its value."""
     found: dict[tuple[str, ...], Any] = {}
-    for key, value in table.items():
+    for key, listed in table.items():
+        value = listed[0] if isinstance(listed, list) and isinstance(listed[0], dict) else listed
         found.update(values(value, *section, key) if isinstance(value, dict) else {(*section, key): value})
     return found
 

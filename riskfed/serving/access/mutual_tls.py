@@ -1,8 +1,6 @@
 """Clients that prove their name by a TLS certificate.
 
-uvicorn verifies a client's certificate (``ssl_ca_certs`` with ``ssl_cert_reqs``) but tells the application nothing of it.
-`PeerCertificateProtocol`, given as ``uvicorn.Config(http=...)``, puts it into the ASGI scope; there it cannot come from a header, so a
-client cannot make it up, and nothing must be stripped at a proxy.
+The certificate comes from the TLS library itself (`riskfed.peer_certificate`), never from a header.
 
 That an authority has signed a certificate does not let its holder in: the certificate, or a name in it, must be in the operator's list.
 Names are those that the TLS library has verified: entries of subjectAltName, compared whole; a common name does not count (RFC 9525).
@@ -11,66 +9,20 @@ Revocation lists are not consulted: take a client out of the list, which acts wi
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import ssl
 import time
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from riskfed.errors import ConfigurationError
+from riskfed.peer_certificate import PEER, PeerCertificate, PeerCertificateProtocol
+from riskfed.peer_fingerprint import plain_fingerprint
 from riskfed.serving.access.client import Client, ClientName, Scope
 from riskfed.serving.access.watched_file import WatchedFile, read_guarded
 
-PEER: Final = "riskfed.peer"  # of scope["extensions"]
-
-
-@dataclass(frozen=True, slots=True)
-class PeerCertificate:
-    """A client's certificate that the TLS library has verified.
-
-    Attributes:
-        fingerprint: sha256 of its DER form, hex.
-        names: its subjectAltName entries, as "DNS:desk.bank.example" or "URI:spiffe://bank.example/desk".
-        expires: seconds since 1970: connections may outlive their certificate.
-    """
-
-    fingerprint: str
-    names: frozenset[str]
-    expires: float
-
-
-class PeerCertificateProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, which also passes the verified peer certificate on as ``scope["extensions"]["riskfed.peer"]``."""
-
-    _extensions: dict[str, Any] | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        # The handshake is over here, and TLS 1.3 has none later on: once for all requests of the connection.
-        peer = _peer(transport.get_extra_info("ssl_object"))
-        self._extensions = None if peer is None else {PEER: peer}
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        if self._extensions is not None:
-            self.scope["extensions"] = self._extensions
-
-
-def _peer(connection: ssl.SSLObject | ssl.SSLSocket | None) -> PeerCertificate | None:
-    # Empty unless the certificate was verified; the binary form alone would not say that.
-    certificate: Mapping[str, Any] = (connection.getpeercert() if connection is not None else None) or {}
-    der = connection.getpeercert(binary_form=True) if connection is not None and certificate else None
-    if der is None:
-        return None
-    names = frozenset(f"{kind}:{name}" for kind, name in certificate.get("subjectAltName", ()))
-    return PeerCertificate(hashlib.sha256(der).hexdigest(), names, ssl.cert_time_to_seconds(certificate["notAfter"]))
+__all__ = ["PEER", "CertificateEntry", "Certificates", "PeerCertificate", "PeerCertificateProtocol"]
 
 
 class CertificateEntry(BaseModel):
@@ -152,10 +104,10 @@ def _index(entries: Mapping[str, CertificateEntry]) -> dict[str, Client]:
 
 
 def _fingerprint(text: str, name: str) -> str:
-    plain = text.replace(":", "").lower()
-    if len(plain) != 64 or not set(plain) <= set("0123456789abcdef"):
-        raise ConfigurationError(f"client {name}: {text!r} is no sha256; expected 64 hex digits, colons allowed")
-    return plain
+    try:
+        return plain_fingerprint(text)
+    except ValueError as error:
+        raise ConfigurationError(f"client {name}: {error}") from None
 
 
 def _san(text: str, name: str) -> str:

@@ -87,6 +87,8 @@ async def _close(service: Service) -> None:
     if service.idempotency is not None:
         await service.idempotency.close()
     await service.gate.close()
+    if service.partners is not None:
+        await service.partners.close()
 
 
 async def _refuse(_: Request, error: Exception) -> Response:

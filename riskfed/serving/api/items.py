@@ -25,6 +25,9 @@ from riskfed.serving.engine.score import Score
 SLICE: Final = 64
 """Applicants that are scored before other requests get their turn: some 5 ms."""
 
+ASKED_AT_ONCE: Final = 16
+"""Customers of one slice whom partners are asked about at the same time. More would wait for each other, and miss their deadline."""
+
 
 Scored = tuple[NDArray[np.float32], Score]
 """(1, k) encoded applicant, and its score."""
@@ -35,10 +38,11 @@ async def score_many(
 ) -> list[Scored | ApplicantError]:
     """Score applicants, each with its customer's id or None, by one engine; those that do not meet the schema stay as their error.
 
-    Where a customer is named, a partner may be asked, all of them at once; the others are scored together.
+    Where a customer is named, a partner may be asked, `ASKED_AT_ONCE` at a time; the others are scored together.
     """
     named = [place for place, (_, customer) in enumerate(asked) if customer is not None]
-    waited = await asyncio.gather(*(_answer(service, engine, *asked[place]) for place in named))
+    turns = asyncio.Semaphore(ASKED_AT_ONCE)
+    waited = await asyncio.gather(*(_answer(service, engine, *asked[place], turns) for place in named))
     answered = dict(zip(named, waited, strict=True))
     encoded = {place: _encode(engine, one) for place, (one, _) in enumerate(asked) if place not in answered}
     rows = {place: row for place, row in encoded.items() if not isinstance(row, ApplicantError)}
@@ -50,10 +54,11 @@ async def score_many(
 
 
 async def _answer(
-    service: Service, engine: Engine, applicant: Mapping[str, Any], customer: str | None
+    service: Service, engine: Engine, applicant: Mapping[str, Any], customer: str | None, turns: asyncio.Semaphore
 ) -> Scored | ApplicantError:
     try:
-        return await engine.answer(applicant, customer, service.joint_deadline)
+        async with turns:
+            return await engine.answer(applicant, customer, service.joint_deadline)
     except ApplicantError as error:
         return error
 

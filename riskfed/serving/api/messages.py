@@ -137,6 +137,10 @@ class WhatIfAnswer(BaseModel):
         description="features left out: the schema marks them as protected, or as what nobody can change"
     )
     model: ServedModel
+    fallback: Literal["no_customer"] | None = Field(
+        default=None,
+        description="of a model with partners: they are not asked here, so all of this is by the own model; absent of others",
+    )
 
 
 class ModelEntry(BaseModel):
@@ -206,6 +210,9 @@ class ModelDetails(ModelEntry):
     score_range: tuple[int, int]
     scale: ScaleAnswer
     languages: list[str] = Field(description="in which reasons are told")
+    partners: list[str] = Field(
+        description="organisations that are asked for their part of a score, by customer_id; none of most models"
+    )
     card: Card
     figures: dict[str, str] = Field(description="what the registry says of it: auc, ks, headline and the like")
 

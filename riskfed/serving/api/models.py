@@ -67,6 +67,7 @@ def details_content(served: ServedVersion) -> dict[str, Any]:
             "maximum": scale.maximum,
         },
         "languages": engine.texts.languages,
+        "partners": [part.party for part in served.files.partners if part.splits],
         "card": card_of(served.files),
         "figures": figures_of(served.files),
     }

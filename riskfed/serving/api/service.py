@@ -16,6 +16,7 @@ from riskfed.serving.engine.interface import Engine
 from riskfed.serving.engine.score import Score
 from riskfed.serving.models.live import LiveModels, ModelChange, ServedVersion, UnknownVersionError
 from riskfed.serving.models.shadow import Shadow
+from riskfed.serving.partner import PartnerDirectory
 from riskfed.serving.records.audit import AuditLog
 from riskfed.serving.records.idempotency import IdempotencyStore
 
@@ -52,6 +53,7 @@ class Service:
         limits: on bodies.
         metrics: of this process.
         joint_deadline: seconds that a partner's part of a score may take.
+        partners: who may be asked; None where there is nobody.
     """
 
     live: LiveModels
@@ -62,6 +64,7 @@ class Service:
     limits: BodyLimits = field(default_factory=BodyLimits)
     metrics: ServiceMetrics = field(default_factory=ServiceMetrics)
     joint_deadline: float = 0.2
+    partners: PartnerDirectory | None = None
 
     def engine(self, version: str | None = None) -> Engine:
         """The engine of a version, by default the champion's.

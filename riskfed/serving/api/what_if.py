@@ -69,7 +69,7 @@ def what_if_content(
     score = engine.score(applicant)
     varied = _features(engine, features) or [reason.feature for reason in score.reasons]
     found = alternatives(engine, applicant, varied)
-    return {
+    content = {
         "request_id": request_id,
         "pd": score.pd,
         "score": score.points,
@@ -78,6 +78,7 @@ def what_if_content(
         "immutable": [name for name in immutable(engine.schema) if name in varied],
         "model": model_content(engine),
     }
+    return content if score.fallback is None else {**content, "fallback": score.fallback}
 
 
 def _features(engine: Engine, asked: Sequence[str] | None) -> Sequence[str]:

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from riskfed.errors import RegistryError
 from riskfed.schema import Schema
+from riskfed.vertical_model import PartnerReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class ModelFiles:
         schema: that its rows are encoded by.
         facts: what the source tells readers of it: in a registry its tags (``auc``, ``ks``, ``headline``, ``verdict``, ...) and its
             ``description``. Nothing is computed from them.
+        partners: of a vertical model, the parts that feature holders keep, in the order of their columns.
+        fallback: of a vertical model, the JSON of the label holder's own one.
 
     Raises:
         RegistryError: model or schema are others than those that the reference states.
@@ -54,6 +57,8 @@ class ModelFiles:
     model: bytes = field(repr=False)
     schema: Schema
     facts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    partners: tuple[PartnerReference, ...] = ()
+    fallback: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         if self.sha256 != self.reference.model_sha256:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from riskfed.errors import RegistryError
 from riskfed.serving.engine.interface import Engine
+from riskfed.serving.engine.vertical import own_schema
 from riskfed.serving.models.follower import Follower, LoadedModel, RefusedModelError
 from riskfed.serving.models.source import ModelFiles, NoModelError
 
@@ -45,7 +46,12 @@ class Challengers:
         files = self._loaded.files
         if (files.reference.source, files.sha256) == (champion.reference.source, champion.sha256):
             return None, f"challenger {files.reference} is the champion itself: there is nothing to compare"
-        if files.schema.fingerprint != champion.schema.fingerprint:
+        if files.partners:
+            return None, (
+                f"challenger {files.reference} needs partners, who are asked for the champion's scores only; a joint model is compared "
+                "by its held-out figures"
+            )
+        if files.schema.fingerprint != own_schema(champion).fingerprint:
             return None, (
                 f"challenger {files.reference} has another schema than champion {champion.reference}, so it cannot score the champion's "
                 "applicants; train it on the champion's schema"

@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 from riskfed.errors import RegistryError, RemoteProtocolError
 from riskfed.protocols.release import ModelRelease
 from riskfed.schema import Schema
-from riskfed.serving.models.source import ModelFiles, ModelReference, NoModelError, SourceUnreachableError, read_schema
+from riskfed.serving.models.source import (
+    FALLBACK,
+    PARTNERS,
+    ModelFiles,
+    ModelReference,
+    NoModelError,
+    SourceUnreachableError,
+    read_partners,
+    read_schema,
+)
+from riskfed.vertical_model import PartnerReference
+
+
+class _Contents(NamedTuple):
+    """Fields of `ModelFiles`."""
+
+    model: bytes
+    schema: Schema
+    facts: dict[str, str]
+    partners: tuple[PartnerReference, ...]
+    fallback: bytes
 
 
 class ModelFolder:
     """A model in a folder: ``release.json`` as a bank writes it, or ``model.json`` with ``schema.json`` as MLflow exports it.
+
+    A vertical model's ``partners.json`` and ``fallback.json`` lie beside its ``model.json``.
 
     The version is the start of the model's sha256, so a changed file is a new version. Facts are the release's pooled figures.
     """
@@ -40,16 +63,16 @@ class ModelFolder:
 
     def _read(self) -> ModelFiles:
         try:
-            model, schema, facts = self._contents()
+            read = self._contents()
         except OSError as error:
             raise NoModelError(
                 f"{self._folder} holds no model ({type(error).__name__}): expected release.json, or model.json and schema.json"
             ) from None
-        digest = hashlib.sha256(model).hexdigest()
-        reference = ModelReference(schema.name, digest[:12], None, str(self._folder), digest)
-        return ModelFiles(reference, model, schema, facts)
+        digest = hashlib.sha256(read.model).hexdigest()
+        reference = ModelReference(read.schema.name, digest[:12], None, str(self._folder), digest)
+        return ModelFiles(reference, **read._asdict())
 
-    def _contents(self) -> tuple[bytes, Schema, dict[str, str]]:
+    def _contents(self) -> _Contents:
         release = self._folder / "release.json"
         if release.exists():
             try:
@@ -61,8 +84,12 @@ class ModelFolder:
                     f"{release} holds no model: the banks withheld it; each of them scores with its own copy (riskfed node score)"
                 )
             facts = {"model_kind": read.kind, "release_form": read.form, "bank_model_sha256": read.model_sha256}
-            return read.model, read.schema, {**facts, **{name: repr(value) for name, value in read.metrics.items()}}
+            facts |= {name: repr(value) for name, value in read.metrics.items()}
+            return _Contents(read.model, read.schema, facts, read.partners, read.fallback)
         schema = self._folder / "extra_files" / "schema.json"
         if not schema.exists():
             schema = self._folder / "schema.json"
-        return (self._folder / "model.json").read_bytes(), read_schema(schema.read_bytes(), self._folder), {}
+        model, partners = (self._folder / "model.json").read_bytes(), self._folder / PARTNERS
+        parts = read_partners(partners.read_bytes(), self._folder) if partners.exists() else ()
+        fallback = (self._folder / FALLBACK).read_bytes() if parts else b""
+        return _Contents(model, read_schema(schema.read_bytes(), self._folder), {}, parts, fallback)

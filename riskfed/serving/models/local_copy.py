@@ -3,7 +3,7 @@
     folder/                      0700, the service's own
       <key of what is followed>/
         00000007-<version>/      0700; the highest number is the last champion
-          model.json schema.json reference.json SHA256SUMS      0600
+          model.json schema.json reference.json SHA256SUMS      0600; of a vertical model partners.json and fallback.json too
 
 A copy is written whole under another name, synced and renamed; one that is there is never changed. It is used for the very place, name
 and alias that it was made from, and for nothing else: a service that is pointed at another registry must not start with the old one's
@@ -33,7 +33,14 @@ from pathlib import Path
 
 from riskfed.errors import ConfigurationError, RegistryError
 from riskfed.files import PRIVATE, sync_folder, write_synced
-from riskfed.serving.models.source import ModelFiles, ModelReference, read_schema
+from riskfed.serving.models.source import (
+    FALLBACK,
+    PARTNERS,
+    ModelFiles,
+    ModelReference,
+    read_partners,
+    read_schema,
+)
 
 _DIGITS = 8
 _NUMBERED = re.compile(rf"\d{{{_DIGITS}}}-[A-Za-z0-9._-]{{1,64}}")
@@ -144,6 +151,9 @@ def _contents(identity: str, files: ModelFiles) -> dict[str, bytes]:
         "schema.json": schema.encode(),
         "reference.json": json.dumps(record, indent=1).encode(),
     }
+    if files.partners:
+        partners = [partner.to_dict() for partner in files.partners]
+        contents |= {PARTNERS: json.dumps(partners, indent=1).encode(), FALLBACK: files.fallback}
     return {**contents, _SUMS: _sums(contents)}
 
 
@@ -159,7 +169,11 @@ def _write(draft: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def _read(copy: Path, identity: str) -> tuple[ModelFiles, datetime]:
-    contents = {name: (copy / name).read_bytes() for name in ("model.json", "schema.json", "reference.json")}
+    names = ["model.json", "schema.json", "reference.json"]
+    # Which files there are is what the sums say, so that one that is gone is missed.
+    if PARTNERS.encode() in (copy / _SUMS).read_bytes():
+        names += [PARTNERS, FALLBACK]
+    contents = {name: (copy / name).read_bytes() for name in names}
     if (copy / _SUMS).read_bytes() != _sums(contents):
         raise ValueError(_SUMS)
     record = json.loads(contents["reference.json"])
@@ -167,7 +181,9 @@ def _read(copy: Path, identity: str) -> tuple[ModelFiles, datetime]:
         raise ValueError("identity")
     reference = ModelReference(**record["reference"])
     schema = read_schema(contents["schema.json"], reference)
-    files = ModelFiles(reference, contents["model.json"], schema, record["facts"])
+    partners = read_partners(contents[PARTNERS], reference) if PARTNERS in contents else ()
+    fallback = contents.get(FALLBACK, b"")
+    files = ModelFiles(reference, contents["model.json"], schema, record["facts"], partners, fallback)
     return files, datetime.fromisoformat(record["kept_at"])
 
 

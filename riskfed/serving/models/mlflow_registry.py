@@ -10,6 +10,7 @@ is looked up there whatever host it names.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import ssl
@@ -23,12 +24,16 @@ import httpx
 from riskfed.errors import ConfigurationError, RegistryError
 from riskfed.serving.models.signature import check_signature
 from riskfed.serving.models.source import (
+    FALLBACK,
+    PARTNERS,
     ModelFiles,
     ModelReference,
     NoModelError,
     SourceUnreachableError,
+    read_partners,
     read_schema,
 )
+from riskfed.vertical_model import PartnerReference
 
 _PROXY_SCHEME = "mlflow-artifacts:"
 _MODEL_BYTES = 64 * 2**20
@@ -90,7 +95,7 @@ class MlflowRegistry:
         return self._reference(self._registered(self._version, self._deadline()))
 
     def download(self, reference: ModelReference) -> ModelFiles:
-        """See `ModelSource`. Five requests, and five only."""
+        """See `ModelSource`. Five requests, and two more for a vertical model's partners and fallback."""
         deadline = self._deadline()
         said = self._registered(reference.version, deadline)
         if not reference.schema_fingerprint:
@@ -101,9 +106,31 @@ class MlflowRegistry:
         model = self._get(f"{place}/model.json", deadline, _MODEL_BYTES)
         schema = self._get(f"{place}/extra_files/schema.json", deadline, _SMALL_BYTES)
         facts = {**_tags(said), "description": str(said.get("description", ""))}
-        files = ModelFiles(reference, model, read_schema(schema, reference), facts)
+        partners, fallback = self._parts(place, facts, reference, deadline)
+        files = ModelFiles(reference, model, read_schema(schema, reference), facts, partners, fallback)
         check_signature(self._get(f"{place}/MLmodel", deadline, _SMALL_BYTES), files)
         return files
+
+    def _parts(
+        self, place: str, facts: Mapping[str, str], reference: ModelReference, deadline: float
+    ) -> tuple[tuple[PartnerReference, ...], bytes]:
+        """Partners and fallback of a model that has partners, by its tags; nothing of another.
+
+        Raises:
+            RegistryError: they are not the files that the tags state.
+        """
+        contents = []
+        for name, most in ((PARTNERS, _SMALL_BYTES), (FALLBACK, _MODEL_BYTES)):
+            stated = facts.get(f"{name.removesuffix('.json')}_sha256")
+            if stated is None:
+                return (), b""
+            content = self._get(f"{place}/{name}", deadline, most)
+            if hashlib.sha256(content).hexdigest() != stated:
+                raise RegistryError(
+                    f"model {reference}: the sha256 of {name} is not what the registry's tag says; register the model again"
+                )
+            contents.append(content)
+        return read_partners(contents[0], reference), contents[1]
 
     def _registered(self, version: str | None, deadline: float) -> Mapping[str, Any]:
         """What the registry says of a version, or of the one that carries the alias."""

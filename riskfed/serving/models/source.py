@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import Protocol
+from typing import Final, Protocol
 
 from riskfed.errors import RegistryError, SchemaError
 from riskfed.schema import Schema
 from riskfed.serving.engine.model_files import ModelFiles, ModelReference
+from riskfed.vertical_model import PartnerReference
 
-__all__ = ["ModelFiles", "ModelReference", "ModelSource", "NoModelError", "SourceUnreachableError", "read_schema"]
+__all__ = [
+    "FALLBACK",
+    "PARTNERS",
+    "ModelFiles",
+    "ModelReference",
+    "ModelSource",
+    "NoModelError",
+    "SourceUnreachableError",
+    "read_partners",
+    "read_schema",
+]
+
+PARTNERS: Final = "partners.json"
+FALLBACK: Final = "fallback.json"
+"""Files beside the ``model.json`` of a vertical model."""
 
 
 class SourceUnreachableError(RegistryError):
@@ -57,3 +72,15 @@ def read_schema(content: bytes, where: object) -> Schema:
         return Schema(**json.loads(content))
     except (ValueError, TypeError, RecursionError, SchemaError):
         raise RegistryError(f"model {where}: schema.json is no schema; register the model again") from None
+
+
+def read_partners(content: bytes, where: object) -> tuple[PartnerReference, ...]:
+    """Read ``partners.json``, a list of references.
+
+    Raises:
+        RegistryError: it is none.
+    """
+    try:
+        return tuple(PartnerReference.from_dict(fields) for fields in json.loads(content))
+    except (ValueError, TypeError, RecursionError):
+        raise RegistryError(f"model {where}: partners.json is no list of parts; register the model again") from None

@@ -37,9 +37,13 @@ export const models = async () => (await ask("GET", "v1/models")).body.models;
 /** One version's schema, scale, figures and card. */
 export const model = async (version) => (await ask("GET", `v1/models/${encodeURIComponent(version)}`)).body;
 
-/** Score one applicant with the champion. The language of the reasons is added as `language`. */
-export async function score(applicant) {
-  const { body, headers } = await ask("POST", "v1/score", { applicant });
+/**
+ * Score one applicant with the champion. The language of the reasons is added as `language`.
+ * @param {string} customer the id by which the model's partners know the applicant; empty for none
+ */
+export async function score(applicant, customer) {
+  const named = customer ? { customer_id: customer } : {};
+  const { body, headers } = await ask("POST", "v1/score", { ...named, applicant });
   return { ...body, language: headers.get("Content-Language") ?? "" };
 }
 

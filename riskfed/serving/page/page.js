@@ -37,10 +37,23 @@ async function load() {
   picker ??= new Picker(byId("picker"), pick);
   picker.fields = form.fields;
   byId("model-line").textContent = modelLine(model);
+  offerCustomer(model.partners ?? []);
   offerLanguages(model.languages ?? []);
   showCard(byId("card-body"), model, form.fields);
   byId("desk").hidden = false;
 }
+
+/** A joint model's partners are asked by the customer's id. */
+function offerCustomer(partners) {
+  byId("customer").hidden = partners.length === 0;
+  byId("customer-note").textContent = `By which ${partners.join(" and ")} knows the applicant; asked for nothing else. `
+    + "Without it, the score comes from the bank's own data alone.";
+}
+
+const customer = () => (byId("customer").hidden ? "" : byId("customer-id").value.trim());
+
+/** What is scored, to tell whether it was changed since. */
+const question = (applicant) => JSON.stringify([customer(), applicant]);
 
 function offerLanguages(tags) {
   const choice = byId("language");
@@ -55,24 +68,24 @@ function offerLanguages(tags) {
 
 /** Score what stands in the form. */
 async function score() {
-  const question = (asked += 1);
+  const turn = (asked += 1);
   const { applicant, problems } = form.read();
   form.clearProblems();
   clearProblem(byId("result-problem"));
   byId("result").setAttribute("aria-busy", "true");
   try {
     if (problems.length) throw unanswered(problems);
-    const answer = await api.score(applicant);
-    if (question !== asked) return;
+    const answer = await api.score(applicant, customer());
+    if (turn !== asked) return;
     if (answer.model.sha256 !== model.sha256) await renew();
     show(answer, applicant);
-    await showChange(applicant, answer, question);
+    await showChange(applicant, answer, turn);
   } catch (problem) {
-    if (question !== asked) return;
+    if (turn !== asked) return;
     clearResult("No score for these values.");
     failed(problem, byId("result-problem"), score);
   } finally {
-    if (question === asked) byId("result").removeAttribute("aria-busy");
+    if (turn === asked) byId("result").removeAttribute("aria-busy");
   }
 }
 
@@ -91,20 +104,20 @@ function show(answer, applicant) {
   const tried = triedBanner(own, ownScore, answer.score, { applicant, fields: form.fields, back: backToOwn });
   showResult(byId("result-body"), answer, { applicant, fields: form.fields, scale: model.scale, tried });
   form.markTried(own);
-  scored = JSON.stringify(applicant);
+  scored = question(applicant);
   noteChange();
   say(spokenResult(answer));
   // On a narrow screen the result lies below the form.
   if (matchMedia("(max-width: 60rem)").matches) byId("result").scrollIntoView();
 }
 
-async function showChange(applicant, answer, question) {
+async function showChange(applicant, answer, turn) {
   byId("what-if").hidden = false;
   try {
     const found = await api.whatIf(applicant, answer.model.version);
-    if (question === asked) showWhatIf(byId("what-if-body"), found, { fields: form.fields, use });
+    if (turn === asked) showWhatIf(byId("what-if-body"), found, { fields: form.fields, use });
   } catch (problem) {
-    if (question === asked) {
+    if (turn === asked) {
       put(byId("what-if-body"));
       failed(problem, byId("what-if-body"), score);
     }
@@ -135,8 +148,9 @@ function forgetTried() {
 }
 
 /** Put another applicant into the form; what was known of the last one goes. */
-function pick(applicant, name) {
+function pick(applicant, name, id = "") {
   form.write(applicant);
+  byId("customer-id").value = id;
   clear();
   say(`The form holds ${name}.`);
   byId("score-button").focus();
@@ -167,7 +181,7 @@ function edited({ target }) {
 /** Say so where the form holds other values than those that were scored. */
 function noteChange() {
   if (scored === null) return;
-  const changed = JSON.stringify(form.read().applicant) !== scored;
+  const changed = question(form.read().applicant) !== scored;
   put(byId("result-problem"), changed ? el("p", { class: "notice" }, "The form was changed since this score.") : null);
 }
 
@@ -187,6 +201,7 @@ byId("applicant-form").addEventListener("submit", (event) => {
 byId("applicant-form").addEventListener("input", edited);
 byId("clear-button").addEventListener("click", () => {
   form.write({});
+  byId("customer-id").value = "";
   clear();
 });
 byId("example-button").addEventListener("click", () => pick(model.example, "the example"));

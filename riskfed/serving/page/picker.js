@@ -56,7 +56,7 @@ export class Picker {
 
   #button(at) {
     const row = this.#rows[at];
-    const choose = () => this.pick(applicantOf(row, this.fields), `row ${at + 1}`);
+    const choose = () => this.pick(applicantOf(row, this.fields), `row ${at + 1}`, String(row.customer_id ?? ""));
     return el("button", { type: "button", click: choose },
       el("b", {}, `Row ${at + 1}`), ` ${summary(row, this.fields)}`);
   }

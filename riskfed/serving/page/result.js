@@ -87,14 +87,15 @@ function reasonLine(reason, most, language, { applicant, fields }) {
   const bar = el("span", { class: "bar" });
   bar.style.width = `${(100 * reason.points_lost) / most}%`;
   const field = fields.get(reason.feature);
-  const value = valueText(field, applicant[reason.feature]);
+  const value = field ? `${field.title}: ${valueText(field, applicant[reason.feature])}`
+    : `What ${reason.feature} holds of this customer; its values are not shown to this bank.`;
   return el("li", {},
     el("div", { class: "reason-text" },
       el("code", { class: "code" }, reason.code),
       el("span", { lang: language || null }, reason.text),
       el("b", { class: "lost" }, signed(-reason.points_lost))),
     el("div", { class: "bar-track", "aria-hidden": "true" }, bar),
-    el("p", { class: "hint" }, `${field?.title ?? reason.feature}: ${value}`));
+    el("p", { class: "hint" }, value));
 }
 
 /** A value as the applicant's file or form has it, with what its level means. */

@@ -29,7 +29,8 @@ function fromJson(text) {
     }
   }
   // Requests of the API, which hold an applicant each, are taken as well.
-  const rows = parsed.map((row) => (isRow(row?.applicant) ? row.applicant : row));
+  const inner = ({ applicant, customer_id: id }) => (id === undefined ? applicant : { customer_id: id, ...applicant });
+  const rows = parsed.map((row) => (isRow(row?.applicant) ? inner(row) : row));
   if (!rows.every(isRow)) throw new Error("The file's JSON must be an array of objects, one for each applicant.");
   return rows;
 }

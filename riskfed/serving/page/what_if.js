@@ -19,8 +19,11 @@ export function showWhatIf(holder, answer, { fields, use }) {
     return alternative(each, at, answer, { field: fields.get(each.feature), use });
   });
   const left = answer.immutable.map((name) => fields.get(name)?.title ?? name).join(", ");
+  const alone = "Partners are not asked about values that are tried out: all of this, and the score now of "
+    + `${answer.score}, comes from the bank's own data alone.`;
   put(holder,
     el("p", { class: "soft" }, NOTE),
+    answer.fallback ? el("p", { class: "notice" }, alone) : null,
     items.length ? el("ul", { class: "alternatives" }, ...items) : el("p", {}, "There is no value to change."),
     left ? el("p", { class: "hint" }, `Left out, because nobody can change it, or is to be asked to: ${left}.`) : null);
 }

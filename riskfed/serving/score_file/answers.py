@@ -44,11 +44,12 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One applicant's score."""
+    """One applicant's score; `fallback` says why a partner's part is missing."""
 
     pd: float
     points: int
     reasons: tuple[Reason, ...]
+    fallback: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,10 @@ def read_answer(line: bytes, request_id: str, model: ServedModel) -> Scored | Re
                 f"the service scored by another model than version {model.version}, which was asked for; its operator must act"
             )
         reasons = (Reason(reason["code"], reason["text"], float(reason["points_lost"])) for reason in told["reasons"])
-        return Scored(float(told["pd"]), int(told["score"]), tuple(reasons))
+        fallback = told.get("fallback")
+        return Scored(
+            float(told["pd"]), int(told["score"]), tuple(reasons), None if fallback is None else str(fallback)
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise not_understood() from None
 

@@ -40,14 +40,28 @@ class Rows:
         first: number of the first one; the file's first row has the number 1.
         ids: (k,) their values in the id column, in the file's type; None where the file has no such column.
         applicants: (k,) JSON texts of the applicants.
+        customers: (k,) ids by which partners know them, None where a row has none; empty where none are sent.
     """
 
     first: int
     ids: pa.Array | None
     applicants: Sequence[str]
+    customers: Sequence[str | None] = ()
 
     def __len__(self) -> int:
         return len(self.applicants)
+
+    @property
+    def requests(self) -> list[str]:
+        """(k,) what each row's request says: members of a JSON object."""
+        if not self.customers:
+            return [f'"applicant":{applicant}' for applicant in self.applicants]
+        return [
+            f'"applicant":{applicant}'
+            if customer is None
+            else f'"customer_id":{json.dumps(customer)},"applicant":{applicant}'
+            for applicant, customer in zip(self.applicants, self.customers, strict=True)
+        ]
 
 
 class ApplicantsFile:
@@ -58,6 +72,7 @@ class ApplicantsFile:
         inputs: JSON Schema of an applicant, as the service states it of a model.
         id_column: taken over into the scores where the file has it; never sent, unless it is an input of the model besides.
         delimiter: of a CSV file.
+        customer_id: column with the ids by which partners know the applicants; None: no ids are sent.
 
     Attributes:
         left_out: columns of the file that the model does not know.
@@ -70,24 +85,37 @@ class ApplicantsFile:
         RemoteProtocolError: `inputs` are no inputs.
     """
 
-    def __init__(self, path: Path, inputs: Mapping[str, Any], id_column: str = "id", delimiter: str = ",") -> None:
+    def __init__(
+        self,
+        path: Path,
+        inputs: Mapping[str, Any],
+        id_column: str = "id",
+        delimiter: str = ",",
+        customer_id: str | None = None,
+    ) -> None:
         self._data = DataConfig(path=path, delimiter=delimiter)
         self._kind = file_kind(self._data)
         self._schema = served_schema(inputs)
-        self._id = id_column
+        self._id, self._customer = id_column, customer_id
+        own = {id_column, customer_id}
         with open_csv(self._data) if self._kind == "csv" else open_parquet(self._data) as source:
             columns = list(source.columns)
         features = {feature.name: feature for feature in self._schema.features}
-        self.left_out = [name for name in columns if name not in features and name != id_column]
+        self.left_out = [name for name in columns if name not in features and name not in own]
         self.missing = [name for name, feature in features.items() if name not in columns and feature.nullable]
         self.has_id = id_column in columns
         needed = [name for name, feature in features.items() if name not in columns and not feature.nullable]
-        repeated = sorted({name for name in (*features, id_column) if columns.count(name) > 1})
+        needed += [customer_id] if customer_id is not None and customer_id not in columns else []
+        repeated = sorted(name for name in {*features, *own} if name is not None and columns.count(name) > 1)
         if needed or repeated:
             told = [*(f"missing column: {name}" for name in needed), *(f"column twice: {name}" for name in repeated)]
             raise ContractError(
                 f"{path} has not what the served model needs of every applicant: {'; '.join(told)}. Nothing was sent; mend the file"
             )
+
+    @property
+    def _also(self) -> list[str]:
+        return list(dict.fromkeys(name for name in (self._id, self._customer) if name is not None))
 
     @property
     def _path(self) -> Path:
@@ -111,7 +139,7 @@ class ApplicantsFile:
             ContractError: a Parquet column's type can hold no such input; rows of a CSV file have not its header's fields.
         """
         at = 0
-        for batch in read_batches(self._data, self._schema, labelled=False, also=[self._id]):
+        for batch in read_batches(self._data, self._schema, labelled=False, also=self._also):
             self._check_types(batch.found)
             for start in range(max(0, skip - at), len(batch.frame), at_once):
                 yield self._rows(batch.frame.iloc[start : start + at_once], at + start + 1)
@@ -134,7 +162,8 @@ class ApplicantsFile:
             json.dumps(dict(zip(names, row, strict=True)), separators=(",", ":"), allow_nan=False)
             for row in zip(*columns.values(), strict=True)
         ] or ["{}"] * len(frame)
-        return Rows(first, _plain_array(frame[self._id]) if self.has_id else None, texts)
+        ids = _plain_array(frame[self._id]) if self.has_id else None
+        return Rows(first, ids, texts, () if self._customer is None else _customers(frame[self._customer]))
 
 
 def stamp_of(path: Path) -> list[list[str | int]]:
@@ -171,6 +200,12 @@ def _plain_array(column: pd.Series) -> pa.Array:
     found = pa.Array.from_pandas(column)
     whole = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
     return whole.dictionary_decode() if isinstance(whole, pa.DictionaryArray) else whole
+
+
+def _customers(column: pd.Series) -> list[str | None]:
+    """Ids as texts, None where missing."""
+    found = (_plain(value) for value in column.astype(object).tolist())
+    return [None if value is None or not str(value).strip() else str(value) for value in found]
 
 
 def _feature(name: str, stated: Mapping[str, Any], nullable: bool) -> Feature:

@@ -53,6 +53,8 @@ class Options:
         patience: seconds without progress after which it gives up.
         anew: whether to forget what an interrupted command has scored.
         delimiter: of CSV files.
+        customer_id: column with the ids by which partners know the applicants. Where it is given, scores get a column ``fallback``, which
+            says why a partner's part is missing.
     """
 
     id_column: str = "id"
@@ -63,6 +65,7 @@ class Options:
     patience: float = 300.0
     anew: bool = False
     delimiter: str = ","
+    customer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ async def _prepare(
         "id_column": options.id_column,
         "language": options.language,
         "delimiter": options.delimiter,
+        "customer_id": options.customer_id,
     }
     begun = _begun(parts, facts, options, watch)
     try:
@@ -133,7 +137,7 @@ async def _prepare(
             f"{parts.rows} rows are scored by version {begun['version']}, and the service serves it no more: {error} Add --anew to score "
             "all by the champion"
         ) from None
-    file = ApplicantsFile(path, model.inputs, options.id_column, options.delimiter)
+    file = ApplicantsFile(path, model.inputs, options.id_column, options.delimiter, options.customer_id)
     if file.left_out:
         watch.notice(f"columns that the model does not know are left out: {', '.join(file.left_out)}")
     if file.missing:
@@ -162,7 +166,7 @@ async def _score(
     client: ScoringClient, parts: Parts, file: ApplicantsFile, order: Order, options: Options, watch: Watch
 ) -> None:
     for rows in file.read(options.batch, skip=parts.rows):
-        answers = await client.score(order, rows.first, rows.applicants, watch.advance)
+        answers = await client.score(order, rows.first, rows.requests, watch.advance)
         parts.add(rows.first, _table(rows, answers, order, options))
 
 
@@ -182,6 +186,8 @@ def _table(rows: Rows, answers: Sequence[Scored | Refused], order: Order, option
                 getattr(answer.reasons[at], field) if answer and at < len(answer.reasons) else None for answer in scored
             ]
             columns[f"{name}_{at + 1}"] = pa.array(values, kind)
+    if options.customer_id is not None:
+        columns["fallback"] = pa.array([answer and answer.fallback for answer in scored], pa.string())
     columns["model_version"] = pa.array([order.model.version] * len(answers), pa.string())
     columns["request_id"] = pa.array([f"{order.run}:{row}" for row in numbers], pa.string())
     return pa.table({**columns, PROBLEMS: pa.array(problems, pa.string())})
@@ -198,4 +204,5 @@ def _reason_columns(options: Options) -> list[tuple[str, str, Any]]:
 
 def _own_columns(options: Options) -> list[str]:
     reasons = [f"{name}_{at + 1}" for name, _, _ in _reason_columns(options) for at in _REASONS]
-    return ["row", "pd", "score", *reasons, "model_version", "request_id", PROBLEMS]
+    fallback = [] if options.customer_id is None else ["fallback"]
+    return ["row", "pd", "score", *reasons, *fallback, "model_version", "request_id", PROBLEMS]

@@ -80,14 +80,14 @@ class ScoringClient:
             raise not_understood() from None
 
     async def score(
-        self, order: Order, first: int, applicants: Sequence[str], advanced: Callable[[int], None]
+        self, order: Order, first: int, requests: Sequence[str], advanced: Callable[[int], None]
     ) -> list[Scored | Refused]:
         """Score applicants.
 
         Args:
             order: by which model, and how.
             first: number of the first row.
-            applicants: (k,) JSON texts.
+            requests: (k,) see `Rows.requests`.
             advanced: told how many more have an answer.
 
         Returns:
@@ -101,7 +101,7 @@ class ScoringClient:
         while True:
             before = len(answers)
             try:
-                await self._stream(order, first, applicants, answers, advanced)
+                await self._stream(order, first, requests, answers, advanced)
             except UntrustedServiceError as error:
                 raise ConfigurationError(f"the scoring service is not trusted: {error}") from None
             except (LostConnectionError, LaterError) as error:
@@ -115,7 +115,7 @@ class ScoringClient:
         self,
         order: Order,
         first: int,
-        applicants: Sequence[str],
+        requests: Sequence[str],
         answers: list[Scored | Refused],
         advanced: Callable[[int], None],
     ) -> None:
@@ -124,16 +124,16 @@ class ScoringClient:
         if order.language is not None:
             headers["Accept-Language"] = order.language
         start = len(answers)
-        lines = _lines(order, first + start, applicants[start:])
+        lines = _lines(order, first + start, requests[start:])
         async with exchange(self._endpoint, "POST", "/v1/score:batch", headers, lines) as answer:
             await check(answer)
             async for line in answer.lines:
-                if len(answers) < len(applicants):
+                if len(answers) < len(requests):
                     answers.append(read_answer(line, f"{order.run}:{first + len(answers)}", order.model))
                     advanced(1)
                 elif line.strip():
                     raise not_understood()
-        if len(answers) < len(applicants):
+        if len(answers) < len(requests):
             raise LaterError("it ended its answer early")
 
     async def _get(self, path: str) -> Any:
@@ -156,10 +156,10 @@ class ScoringClient:
                 raise not_understood() from None
 
 
-def _lines(order: Order, first: int, applicants: Sequence[str]) -> Iterator[bytes]:
+def _lines(order: Order, first: int, requests: Sequence[str]) -> Iterator[bytes]:
     version = json.dumps(order.model.version)
-    for row, applicant in enumerate(applicants, first):
-        yield f'{{"request_id":"{order.run}:{row}","model_version":{version},"applicant":{applicant}}}\n'.encode()
+    for row, request in enumerate(requests, first):
+        yield f'{{"request_id":"{order.run}:{row}","model_version":{version},{request}}}\n'.encode()
 
 
 class _Patience:
