@@ -6,15 +6,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
 from bank_nodes.config import NodeConfig
-from bank_nodes.holdings import load_own_keys, load_records, load_schema
+from bank_nodes.holdings import load_own_keys, load_records, load_schema, own_part
 from bank_nodes.keystore import read_consortium
 from bank_nodes.node import flower_files
 from bank_nodes.users import check_separation
 from riskfed.errors import ConfigurationError, RiskfedError
+from riskfed.protocols.records import Records
+from riskfed.schema import Schema
 from riskfed.secure.keys import fingerprint
 
 T = TypeVar("T")
@@ -55,26 +59,46 @@ def check_node(config: NodeConfig) -> list[Finding]:
         lambda schema: f"{schema.name} version {schema.version}, fingerprint {schema.fingerprint[:16]}",
     )
     if schema is not None:
-        records = _look(
-            findings,
-            "records",
-            lambda: load_records(config.data, schema),
-            lambda records: f"{len(records)} rows, {len(records.columns)} encoded columns",
-        )
-        if records is not None:
-            defaults = int((records.labels != 0).sum())
-            _look(
-                findings,
-                "policy",
-                lambda: config.policy.check_records(records, schema.target),
-                lambda _: f"{defaults} defaults",
-            )
+        own: Schema | None = schema
+        if schema.is_vertical:
+            _look(findings, "alignment", _alignment, str)
+            own = _look(findings, "own part", lambda: own_part(schema, config.bank), partial(_described_part, schema))
+        if own is not None:
+            _look_at_records(findings, config, own)
     _look(findings, "vault", lambda: _places(config), str)
     if config.flower is not None:
         _look(findings, "flower", lambda: flower_files(config), str)
         if config.flower.user is not None:
             _look(findings, "users", lambda: check_separation(config), str)
     return findings
+
+
+def _look_at_records(findings: list[Finding], config: NodeConfig, own: Schema) -> None:
+    records = _look(findings, "records", lambda: load_records(config.data, own), _described_records)
+    if records is not None:
+        defaults = f"{int((records.labels != 0).sum())} defaults" if own.target else "this bank holds no labels"
+        _look(findings, "policy", lambda: config.policy.check_records(records, own.target), lambda _: defaults)
+
+
+def _described_records(records: Records) -> str:
+    found = f"{len(records)} rows, {len(records.columns)} encoded columns"
+    return found if records.ids is None else f"{found}, {len(records.ids)} customer ids, each once"
+
+
+def _described_part(schema: Schema, own: Schema) -> str:
+    """What this bank is to a vertical schema."""
+    role = "label holder" if own.target else f"feature holder; labels are with {schema.label_holder}"
+    others = ", ".join(holder for holder in schema.holders if holder != own.features[0].holder)
+    return f"{role}; {len(own.features)} of {len(schema.features)} features, the others with {others}"
+
+
+def _alignment() -> str:
+    """Whether what finds the common customers is installed. It is looked for, and not loaded."""
+    if find_spec("private_set_intersection") is None:
+        raise ConfigurationError(
+            "openmined-psi, which finds the common customers, is not installed; install riskfed[vertical]"
+        )
+    return "private set intersection is installed"
 
 
 def _consortium(config: NodeConfig) -> str:

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 from pydantic import Field
 
+from bank_nodes.answers.settings import AnswersConfig
 from bank_nodes.policy import Policy
 from bank_nodes.settings import (
     ConsortiumConfig,
@@ -31,6 +32,7 @@ class NodeConfig(FileSettings):
     Attributes:
         bank: the bank's name in the consortium.
         flower: None where the node is never run: checking and scoring need no network.
+        answers: how a feature holder answers while applicants are scored (`riskfed node answer`); None where it does not.
     """
 
     prefix: ClassVar[str] = "RISKFED_NODE__"
@@ -47,6 +49,7 @@ class NodeConfig(FileSettings):
     policy: Policy = Policy()
     flower: FlowerConfig | None = None
     metrics: MetricsConfig = MetricsConfig()
+    answers: AnswersConfig | None = None
 
 
 def load_config(path: Path) -> NodeConfig:

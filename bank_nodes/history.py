@@ -10,9 +10,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from riskfed.plan import SEALED
+
 DAY: Final = timedelta(hours=24)
-_ROUND_FRAME: Final = "COMBINE"
+_SUM_FRAME: Final = "COMBINE"
 """The frame that carries a protected sum over the records."""
+_ENVELOPES: Final = "EXCHANGE"
+"""The frame that carries sealed envelopes: where nothing is summed, they are the rounds."""
+INTERSECTION: Final = "intersection"
+"""Under this name a program keeps a mark before it begins to look for the common customers."""
 _SWEEP: Final = 1024
 
 
@@ -26,17 +32,24 @@ class History:
         self._approvals: dict[str, str] = {}
         self._approved: set[tuple[str, str]] = set()
         self._rounds: list[datetime] = []
+        self._sealed: set[str] = set()
+        self._alignments: list[datetime] = []
 
     def note(self, entry: Mapping[str, Any]) -> None:
         """Take one line of the log into account."""
         label, event = str(entry.get("run", "")), entry["event"]
         run = label.rpartition("/")[0]
         if event == "left":
-            if entry.get("frame") == _ROUND_FRAME:
+            if entry.get("frame") == (_ENVELOPES if label in self._sealed else _SUM_FRAME):
                 self._add_round(datetime.fromisoformat(entry["time"]))
         elif event == "opened":
             self._opened.add(label)
             self._runs.setdefault(run, datetime.fromisoformat(entry["time"]))
+            if entry.get("protection") == SEALED:
+                self._sealed.add(label)
+        elif event == "kept":
+            if entry["name"] == INTERSECTION:
+                self._alignments.append(datetime.fromisoformat(entry["time"]))
         elif event == "finished":
             self._finished.add(run)
         elif event == "approved":
@@ -72,6 +85,11 @@ class History:
         """Runs, not attempts, that were begun in the last 24 hours."""
         start = (now or datetime.now(UTC)) - DAY
         return sum(begun > start for begun in self._runs.values())
+
+    def alignments_today(self, now: datetime | None = None) -> int:
+        """Searches for common customers that were begun in the last 24 hours, finished or not."""
+        start = (now or datetime.now(UTC)) - DAY
+        return sum(begun > start for begun in self._alignments)
 
     def _add_round(self, time: datetime) -> None:
         insort(self._rounds, time)  # at the end, unless the clock was set back

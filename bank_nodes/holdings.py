@@ -23,10 +23,12 @@ class Holdings:
 
     Attributes:
         schema: the consortium's schema.
-        records: this bank's records, which meet it.
+        own: what this bank reads of it (`own_part`).
+        records: this bank's records, which meet that.
     """
 
     schema: Schema
+    own: Schema
     records: Records = field(repr=False)
 
     @classmethod
@@ -34,15 +36,29 @@ class Holdings:
         """Read schema and records.
 
         Raises:
-            ConfigurationError: a file is absent or malformed, or a database refuses.
+            ConfigurationError: a file is absent or malformed, a database refuses, or a vertical schema has nothing for this bank.
             ContractError: the records do not meet the schema.
         """
         schema = load_schema(config.loan_schema.file)
-        return cls(schema, load_records(config.data, schema))
+        own = own_part(schema, config.bank)
+        return cls(schema, own, load_records(config.data, own))
+
+
+def own_part(schema: Schema, bank: str) -> Schema:
+    """What a bank reads of the consortium's schema: of a vertical one its own part, of others all.
+
+    Raises:
+        SchemaError: the schema is vertical, and the bank holds none of its features.
+    """
+    return schema.part_of(bank) if schema.is_vertical else schema
 
 
 def load_records(data: DataConfig, schema: Schema) -> Records:
     """Read a bank's records, into its scratch folder if it has one.
+
+    Args:
+        data: where they are.
+        schema: what the bank reads (`own_part`).
 
     Raises:
         ConfigurationError: the source is absent, unreadable or refuses; the scratch folder has no room.

@@ -1,8 +1,9 @@
 """The vault's log, a hash chain (`riskfed.hash_chain`) of everything that the vault let out and of every decision.
 
 Events: ``opened`` (with all that was asked), ``refused`` (with the policy's rule, where it was one), ``waiting`` (for an approval),
-``approved`` (by whom, when, which plan), ``left`` (one for each frame: run, step, frame, bytes, sha256 of its body), ``finished``,
-``dropped``, ``recovered``. The log names runs and counts, and never holds a record's value or a body.
+``approved`` (by whom, when, which plan), ``left`` (one for each frame: run, step, frame, bytes, sha256 of its body), ``kept`` (name and
+bytes of what stays in the bank beyond its run), ``finished``, ``dropped``, ``recovered``. The log names runs and counts, and never holds a
+record's value or a body.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from riskfed.terminal_text import printable
 _OF_THE_CHAIN: Final = {"sequence", "time", "event", "previous", "hash", "run", "digest"}
 """Not shown: they stand elsewhere in the line; a digest's first digits are its plan."""
 _HEX_SHOWN: Final = 12
-_LONG_HEX: Final = {"sha256", "schema", "plan", "model_sha256"}
+_LONG_HEX: Final = {"sha256", "schema", "plan", "model_sha256", "part_sha256", "release_sha256"}
 
 
 class Row(NamedTuple):

@@ -4,6 +4,8 @@
       current               name of the run whose model is in use
       <run>/model.json      its JSON
       <run>/release.json    schema and its fingerprint, pooled metrics, sha256 of the model
+      <run>/fallback.json   of a vertical model, at the label holder: its own model, for applicants whom a partner does not know
+      <run>/part.json       of a vertical model, at a feature holder: see `bank_nodes.parts`
 
 A model appears as a whole or not at all: it is written beside its place and then renamed.
 """
@@ -16,6 +18,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ from riskfed.protocols.release import ModelRelease
 from riskfed.schema import Schema
 from riskfed.scorecard.points import ScoreScale
 from riskfed.scoring import ScoringModel, read_model, scale_of
+from riskfed.vertical_model import PartnerReference
 
 _POINTER = "current"
 _RUN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
@@ -43,6 +47,7 @@ class StoredModel:
         sha256: of `model`, hexadecimal.
         schema: how applicants are encoded for it.
         evaluation: how good it was; None where nothing was measured.
+        partners: the parts of a vertical model that feature holders keep; none of others.
     """
 
     run: str
@@ -50,6 +55,7 @@ class StoredModel:
     sha256: str
     schema: Schema = field(repr=False)
     evaluation: Evaluation | None = field(default=None, repr=False)
+    partners: tuple[PartnerReference, ...] = ()
 
     @property
     def scale(self) -> ScoreScale:
@@ -60,8 +66,13 @@ class StoredModel:
         """The model, ready to score.
 
         Raises:
-            RegistryError: it does not suit its schema.
+            RegistryError: it does not suit its schema, or needs what other parties know of an applicant.
         """
+        if self.partners:
+            others = ", ".join(partner.party for partner in self.partners)
+            raise RegistryError(
+                f"the model of run {self.run} needs answers of {others} about each applicant; use the scoring service (riskfed serve)"
+            )
         try:
             return read_model(self.model, self.schema)
         except RegistryError as error:
@@ -88,25 +99,51 @@ def store_release(folder: Path, plan: Plan, release: ModelRelease) -> Path:
         ConfigurationError: it cannot be written.
         PlanError: the run's name cannot be a folder's.
     """
-    check_run_name(plan.run)
-    home = folder / plan.run
+    files = {"model.json": release.model, "release.json": _json(_facts(plan, release))}
+    if release.partners:
+        files["fallback.json"] = release.fallback
+    home = store_files(folder, plan.run, files)
+    pointer = folder / f".{_POINTER}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder))
-        write_synced(draft / "model.json", release.model)
-        write_synced(draft / "release.json", json.dumps(_facts(plan, release), indent=1, sort_keys=True).encode())
-        if home.exists():
-            # A vault that was killed between storing and logging; the run was done again as another attempt.
-            shutil.rmtree(home)
-        draft.replace(home)
-        pointer = folder / f".{_POINTER}"
         write_synced(pointer, f"{plan.run}\n".encode(), how=os.O_TRUNC)
         pointer.replace(folder / _POINTER)
         sync_folder(folder)
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot store the model in {folder}: {error.strerror}; the bank must mend its vault.models"
-        ) from None
+        raise _not_stored(folder, error) from None
+    return home
+
+
+def store_files(folder: Path, run: str, files: Mapping[str, bytes], *, mode: int = 0o666) -> Path:
+    """Write a run's files into a folder of its own, its owner's alone, which appears as a whole or not at all.
+
+    Args:
+        folder: of all models.
+        run: the run's name.
+        files: name -> content.
+        mode: of the files, less the process's umask.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        ConfigurationError: it cannot be written.
+        PlanError: the run's name cannot be a folder's.
+    """
+    check_run_name(run)
+    home = folder / run
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder))
+        for name, content in files.items():
+            write_synced(draft / name, content, mode=mode)
+        sync_folder(draft)
+        if home.exists():
+            # A vault that was killed between storing and logging; the run was done again as another attempt.
+            shutil.rmtree(home)
+        draft.replace(home)
+        sync_folder(folder)
+    except OSError as error:
+        raise _not_stored(folder, error) from None
     return home
 
 
@@ -139,6 +176,7 @@ def load_model(folder: Path, run: str | None = None) -> StoredModel:
         schema = Schema(**facts["schema"])
         told = facts["evaluation"]
         evaluation = None if told is None else Evaluation.model_validate(told)
+        partners = tuple(PartnerReference.from_dict(partner) for partner in facts.get("partners", ()))
         intact = (sha256, schema.fingerprint) == (facts["model_sha256"], facts["schema_fingerprint"])
     except (RiskfedError, KeyError, TypeError, ValueError):
         intact = False
@@ -146,7 +184,7 @@ def load_model(folder: Path, run: str | None = None) -> StoredModel:
         raise ConfigurationError(
             f"the files of model {name} in {folder} do not belong together; restore them from a backup"
         )
-    return StoredModel(name, model, sha256, schema, evaluation)
+    return StoredModel(name, model, sha256, schema, evaluation, partners)
 
 
 def find_model(folder: Path, sha256: str) -> StoredModel:
@@ -183,7 +221,7 @@ def known_model(folder: Path, plan: Plan, bank: str) -> StoredModel | None:
 
 def _facts(plan: Plan, release: ModelRelease) -> dict[str, Any]:
     """What release.json says."""
-    return {
+    facts = {
         "run": plan.run,
         "attempt": plan.attempt,
         "roster": list(plan.roster),
@@ -196,3 +234,16 @@ def _facts(plan: Plan, release: ModelRelease) -> dict[str, Any]:
         "fixed_point_bits": release.fixed_point_bits,
         "model_sha256": hashlib.sha256(release.model).hexdigest(),
     }
+    if release.partners:
+        facts["partners"] = [partner.to_dict() for partner in release.partners]
+    return facts
+
+
+def _json(facts: Mapping[str, Any]) -> bytes:
+    return json.dumps(facts, indent=1, sort_keys=True).encode()
+
+
+def _not_stored(folder: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot store the model in {folder}: {error.strerror}; the bank must mend its vault.models"
+    )

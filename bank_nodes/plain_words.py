@@ -5,8 +5,16 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from riskfed.jobs import HorizontalScorecard, HorizontalXgboost, Job, ModelMonitoring, ReleaseForm
-from riskfed.plan import Plan
+from riskfed.jobs import (
+    HorizontalScorecard,
+    HorizontalXgboost,
+    Job,
+    ModelMonitoring,
+    ReleaseForm,
+    VerticalXgboost,
+    XgboostParameters,
+)
+from riskfed.plan import SEALED, Plan
 from riskfed.protocols.rounds import most_rounds
 
 _RELEASES: Final[dict[ReleaseForm, str]] = {
@@ -27,10 +35,11 @@ def describe_plan(plan: Plan) -> list[tuple[str, str]]:
     return [
         ("job", f"{job.kind}: {_work(job)}"),
         ("with", ", ".join(_quoted(bank) for bank in plan.roster)),
-        ("asks", f"at most {most_rounds(job):,} protected sums over this bank's loans, in one attempt"),
+        ("asks", _asked(job)),
         ("protection", _protection(plan)),
-        *([("bin edges", _bin_edges(job))] if isinstance(job, HorizontalXgboost) else []),
-        ("operator gets", "figures, no model" if isinstance(job, ModelMonitoring) else _RELEASES[job.release]),
+        *([("others learn", _told_to_others(job))] if isinstance(job, VerticalXgboost) else []),
+        *([("bin edges", _bin_edges(job))] if isinstance(job, XgboostParameters) else []),
+        ("operator gets", _released(job)),
         ("operator sees", _figures(job)),
         ("schema", plan.schema_fingerprint[:16]),
         ("parameters", ", ".join(f"{name} {json.dumps(value)}" for name, value in parameters.items())),
@@ -41,6 +50,11 @@ def _work(job: Job) -> str:
     match job:
         case HorizontalXgboost():
             return f"grow up to {job.n_estimators} trees of depth {job.max_depth} on the loans of all banks"
+        case VerticalXgboost():
+            return (
+                f"find the customers that all have, and grow up to {job.n_estimators} trees of depth {job.max_depth} for the labels of "
+                f"{_quoted(job.label_holder)} on the columns of all"
+            )
         case HorizontalScorecard():
             return f"bin features and fit a logistic regression (selection: {job.selection}) on the loans of all banks"
         case ModelMonitoring():
@@ -52,16 +66,48 @@ def _work(job: Job) -> str:
             return "unknown to this release"
 
 
+def _asked(job: Job) -> str:
+    what = (
+        "exchanges of sealed messages" if isinstance(job, VerticalXgboost) else "protected sums over this bank's loans"
+    )
+    return f"at most {most_rounds(job):,} {what}, in one attempt"
+
+
+def _told_to_others(job: VerticalXgboost) -> str:
+    holder = _quoted(job.label_holder)
+    return (
+        f"which customers all have in common; {holder}: sums over its customers by bin of the others' columns, without names or edges "
+        f"(bins of {job.least_bin} rows, nodes of {job.least_node} rows at least), and which way customers go at the splits it takes; "
+        f"the others: which customers are together in a node, and nothing of {holder}'s labels in plain"
+    )
+
+
 def _protection(plan: Plan) -> str:
+    if plan.protection == SEALED:
+        return f"messages that only their recipient can open; gradients in Paillier ciphertexts of {plan.key_bits} bits"
     if plan.protection == "paillier":
         return f"masks, inside Paillier ciphertexts of {plan.key_bits} bits"
     return "masks; the server adds what it cannot read"
 
 
-def _bin_edges(job: HorizontalXgboost) -> str:
+def _bin_edges(job: XgboostParameters) -> str:
+    if isinstance(job, VerticalXgboost):
+        exact = "can be" if job.cut_rounds == 8 else "are never"
+        holder = _quoted(job.label_holder)
+        return f"{exact} exact values of a loan; those of {holder}'s columns are in the model, others stay where the column is"
     if job.cut_rounds == 8:
         return "can be exact values of some bank's loans, seen by all banks and by whoever gets the model"
     return "eight significant binary digits, no loan's exact value"
+
+
+def _released(job: Job) -> str:
+    if isinstance(job, ModelMonitoring):
+        return "figures, no model"
+    if isinstance(job, VerticalXgboost):
+        return (
+            f"of {_quoted(job.label_holder)}'s part, in which the others' splits are numbers: {_RELEASES[job.release]}"
+        )
+    return _RELEASES[job.release]
 
 
 def _figures(job: Job) -> str:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from riskfed.errors import PolicyError
-from riskfed.jobs import KINDS, HorizontalXgboost, ModelMonitoring, ReleaseForm
-from riskfed.plan import MINIMUM_BANKS, Plan
+from riskfed.jobs import KINDS, ModelMonitoring, ReleaseForm, VerticalXgboost, XgboostParameters
+from riskfed.plan import MINIMUM_BANKS, SEALED, Plan
+from riskfed.protocols.vertical_rules import VerticalRules
 
 if TYPE_CHECKING:
     from bank_nodes.history import History
@@ -30,7 +31,7 @@ class Policy(BaseModel):
         jobs: kinds of job that may run; by default all that the installed release knows.
         banks: the only banks that this one computes with; empty: any whose key it has pinned.
         required_banks: banks without which this one does not compute.
-        min_banks: fewest banks of a run, this one included; at least 3, since of two each learns the other's sums.
+        min_banks: fewest banks of a run in which sums are pooled, this one included; at least 3, since of two each learns the other's sums.
         min_rows: fewest records that this bank takes part with.
         min_defaults: fewest defaults among them; at least 1.
         min_cell: fewest rows behind any count or figure that the server gets (a job's ``least_cell``).
@@ -38,13 +39,20 @@ class Policy(BaseModel):
             four times as many rows of weight 1.
         releases: forms in which a finished model may leave the banks (a job's ``release``).
         protections: accepted protections of sums.
-        min_key_bits: smallest Paillier modulus; at least 2048.
+        min_key_bits: smallest Paillier modulus, of sums or of a vertical job's label holder; at least 2048.
         max_trees: most trees of a model.
-        max_rounds_per_day: most protected sums over the records that leave in any 24 hours, over all runs.
+        max_rounds_per_day: most protected sums over the records, or in vertical jobs exchanges of sealed envelopes, that leave in any 24
+            hours, over all runs.
         max_runs_per_day: most runs that begin in any 24 hours; another attempt of a run is the same run.
         exact_cuts: whether cuts may be exact values of some record (a job's ``cut_rounds = 8``), which all banks and the holders
             of the model then see.
         show_own_metrics: whether the operator may see figures of this bank alone.
+        min_node: of vertical jobs in which this bank holds features: fewest development rows of a node whose sums it answers with (a job's
+            ``least_node``).
+        min_bin: likewise, fewest development rows in a bin of its features (a job's ``least_bin``).
+        min_common: fewest common customers with which this bank takes part in a vertical job.
+        max_alignments_per_day: most searches for the common customers that begin in any 24 hours: each tells others which of the ids
+            that they ask about are this bank's. Alignments that are kept can be used without end.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +74,10 @@ class Policy(BaseModel):
     max_runs_per_day: int = Field(default=20, ge=1)
     exact_cuts: bool = False
     show_own_metrics: bool = False
+    min_node: int = Field(default=1, ge=1)
+    min_bin: int = Field(default=1, ge=1)
+    min_common: int = Field(default=500, ge=1)
+    max_alignments_per_day: int = Field(default=5, ge=0)
 
     def check(self, plan: Plan, records: Records, target: str = "label", *, bank: str = "") -> None:
         """Refuse a run that this bank does not want.
@@ -73,7 +85,7 @@ class Policy(BaseModel):
         Args:
             plan: what is asked.
             records: this bank's records.
-            target: name of the label's column, for the message.
+            target: name of the label's column, for the message; empty where this bank holds none.
             bank: this bank's name.
 
         Raises:
@@ -91,6 +103,8 @@ class Policy(BaseModel):
         self._check_roster(plan, bank)
         self._check_protection(plan)
         self._check_job(plan)
+        if isinstance(plan.job, VerticalXgboost) and plan.job.label_holder != bank:
+            self._check_answers(plan.job)
 
     def check_records(self, records: Records, target: str = "label") -> None:
         """The part of `check` that looks at the records alone.
@@ -100,6 +114,8 @@ class Policy(BaseModel):
         """
         if len(records) < self.min_rows:
             raise _refusal("min_rows", f"{len(records)} rows", f"at least {self.min_rows}")
+        if not target:
+            return
         defaults = int((records.labels != 0).sum())
         if defaults < self.min_defaults:
             got = f"0 of {len(records)} rows" if defaults == 0 else "fewer"
@@ -143,8 +159,18 @@ class Policy(BaseModel):
             got = f"one more round after {used} in 24 hours"
             raise _refusal("max_rounds_per_day", got, f"at most {self.max_rounds_per_day}")
 
+    def vertical_rules(self, history: History) -> VerticalRules:
+        """What the program of a vertical job keeps to, as the log stands now."""
+        return VerticalRules(
+            least_key_bits=self.min_key_bits,
+            least_bin=self.min_bin,
+            least_node=self.min_node,
+            least_common=self.min_common,
+            may_intersect=history.alignments_today() < self.max_alignments_per_day,
+        )
+
     def _check_roster(self, plan: Plan, bank: str) -> None:
-        if len(plan.roster) < self.min_banks:
+        if plan.protection != SEALED and len(plan.roster) < self.min_banks:
             raise _refusal("min_banks", f"{len(plan.roster)} banks", f"at least {self.min_banks}")
         others = [name for name in plan.roster if name != bank]
         if self.banks and (unwanted := [name for name in others if name not in self.banks]):
@@ -153,9 +179,9 @@ class Policy(BaseModel):
             raise _refusal("required_banks", f"a run without {', '.join(absent)}", "it in every run")
 
     def _check_protection(self, plan: Plan) -> None:
-        if plan.protection not in self.protections:
+        if plan.protection not in (*self.protections, SEALED):
             raise _refusal("protections", plan.protection, f"one of {', '.join(self.protections)}")
-        if plan.protection == "paillier" and plan.key_bits < self.min_key_bits:
+        if plan.protection != "masking" and plan.key_bits < self.min_key_bits:
             raise _refusal("min_key_bits", f"{plan.key_bits} bits", f"at least {self.min_key_bits}")
 
     def _check_job(self, plan: Plan) -> None:
@@ -164,18 +190,25 @@ class Policy(BaseModel):
             raise _refusal("jobs", job.kind, f"one of {', '.join(self.jobs)}")
         if job.least_cell < self.min_cell:
             raise _refusal("min_cell", f"least_cell {job.least_cell}", f"at least {self.min_cell} rows")
-        if isinstance(job, HorizontalXgboost):
+        if isinstance(job, XgboostParameters):
             self._check_trees(job)
         if not isinstance(job, ModelMonitoring) and job.release not in self.releases:
             raise _refusal("releases", f"release {job.release}", f"one of {', '.join(self.releases)}")
 
-    def _check_trees(self, job: HorizontalXgboost) -> None:
+    def _check_trees(self, job: XgboostParameters) -> None:
         if job.n_estimators > self.max_trees:
             raise _refusal("max_trees", f"{job.n_estimators} trees", f"at most {self.max_trees}")
         if job.cut_rounds == 8 and not self.exact_cuts:
             raise _refusal("exact_cuts", "cut_rounds 8, which discloses exact values", "cut_rounds 4")
         if job.min_child_weight < self.min_child_weight:
             raise _refusal("min_child_weight", f"{job.min_child_weight:g}", f"at least {self.min_child_weight:g}")
+
+    def _check_answers(self, job: VerticalXgboost) -> None:
+        """What this bank, holding features, tells of few rows."""
+        if job.least_node < self.min_node:
+            raise _refusal("min_node", f"least_node {job.least_node}", f"at least {self.min_node} rows")
+        if job.least_bin < self.min_bin:
+            raise _refusal("min_bin", f"least_bin {job.least_bin}", f"at least {self.min_bin} rows")
 
 
 def _refusal(rule: str, got: Any, wanted: str) -> PolicyError:

@@ -28,19 +28,20 @@ import structlog
 from bank_nodes.admission import Admission, asked_in
 from bank_nodes.checkpoints import Checkpoints
 from bank_nodes.holdings import Holdings
+from bank_nodes.kept import Kept
 from bank_nodes.log import VaultLog
-from bank_nodes.models import check_run_name, known_model, store_release
+from bank_nodes.models import known_model
+from bank_nodes.plan_checks import check_roster, check_schema, read_plan
 from bank_nodes.policy import Policy
-from riskfed.errors import ConfigurationError, ContractError, PlanError, RemoteProtocolError, RiskfedError, SchemaError
-from riskfed.plan import Plan
+from bank_nodes.results import store_outcome
+from riskfed.errors import ConfigurationError, ContractError, RemoteProtocolError, RiskfedError
+from riskfed.plan import SEALED, Plan
 from riskfed.protocols.frames import Frame, Kind, decode_batch, encode_batch
 from riskfed.protocols.opening import Seat
 from riskfed.protocols.party import Party
 from riskfed.protocols.programs import program_for
-from riskfed.protocols.release import ModelRelease
 from riskfed.secure.keys import Identity
 
-_LONGEST_PLAN: Final = 1 << 20
 _LONGEST_REASON: Final = 1000
 _PATIENCE: Final = 2.0
 """Seconds that a stopping vault waits for a party that is computing."""
@@ -67,6 +68,7 @@ class RunService:
         log: gets everything that leaves.
         models: folder for finished models.
         checkpoints: journals of unfinished runs.
+        kept: what programs keep beyond their run.
         threads: how many work on the records.
     """
 
@@ -80,6 +82,7 @@ class RunService:
         log: VaultLog,
         models: Path,
         checkpoints: Checkpoints,
+        kept: Kept,
         threads: int = 1,
     ) -> None:
         self.bank = bank
@@ -90,6 +93,7 @@ class RunService:
         self._log = log
         self._models = models
         self._checkpoints = checkpoints
+        self._kept = kept
         self._threads = threads
         self._opened_here: set[str] = set()
         self._run: _OpenRun | None = None
@@ -159,45 +163,53 @@ class RunService:
         plan = self._accepted_plan(label, frames)
         seat = Seat(self.bank, self._identity, {bank: self._pinned[bank] for bank in plan.roster}, plan)
         holdings = self._fit_holdings(plan)
-        approval = self._admission.check(label, plan, holdings.records, holdings.schema.target)
+        approval = self._admission.check(label, plan, holdings.records, holdings.own.target)
         self._make_room(plan)
-        journal = self._checkpoints.take_up(plan)
-        known, data = known_model(self._models, plan, self.bank), (holdings.records, holdings.schema)
-        program = program_for(plan.job, *data, known=known, journal=journal, threads=self._threads)
+        party = self._seated(seat, holdings)
         # On the disk before anything leaves: this run and attempt is never served again, not even after a crash.
         self._admission.use(label, approval)
         self._log.record("opened", durable=True, run=label, **asked_in(plan))
         diary.info("run opened", run=label, job=plan.job.kind, banks=len(plan.roster))
-        keep = partial(self._checkpoints.append, plan)
-        party = Party(seat, program, shows_own_metrics=self._policy.show_own_metrics, keep=keep)
         self._run = _OpenRun(label, party, {carrier})
         self._opened_here.add(label)
         return self._let_out(label, party.begin())
 
+    def _seated(self, seat: Seat, holdings: Holdings) -> Party:
+        """The party of a run that was accepted, with what earlier attempts and runs have kept for it."""
+        plan = seat.plan
+        program = program_for(
+            plan.job,
+            holdings.records,
+            holdings.schema,
+            bank=self.bank,
+            roster=plan.roster,
+            key_bits=plan.key_bits,
+            known=known_model(self._models, plan, self.bank),
+            journal=self._checkpoints.take_up(plan),
+            kept=partial(self._kept.read, plan.roster),
+            threads=self._threads,
+            vertical_rules=self._policy.vertical_rules(self._log.history),
+        )
+        return Party(
+            seat,
+            program,
+            shows_own_metrics=self._policy.show_own_metrics,
+            keep=partial(self._checkpoints.append, plan),
+            keep_beyond=partial(self._keep_beyond, plan),
+        )
+
+    def _keep_beyond(self, plan: Plan, name: str, content: bytes) -> None:
+        """Logged first: what is counted from the log must not be undone by a crash."""
+        self._log.record("kept", durable=True, run=f"{plan.run}/{plan.attempt}", name=name, bytes=len(content))
+        self._kept.write(plan.roster, name, content)
+
     def _accepted_plan(self, label: str, frames: Sequence[Frame]) -> Plan:
-        if len(frames) != 1 or frames[0].step != 0 or len(frames[0].body) > _LONGEST_PLAN:
-            raise RemoteProtocolError(
-                "expected a batch of one PLAN frame for step 0, of at most 1 MiB; the operator must act"
-            )
-        plan = Plan.from_json(frames[0].body)
-        if label != f"{plan.run}/{plan.attempt}":
-            raise RemoteProtocolError(
-                f"the request is for run {label}, its plan for {plan.run}/{plan.attempt}; the operator must act"
-            )
-        check_run_name(plan.run)
+        plan = read_plan(label, frames)
         if self._log.was_opened(label) or self._log.was_finished(plan.run):
             raise RemoteProtocolError(
                 f"bank {self.bank} has served run {label} already; the operator must start a new run"
             )
-        if self.bank not in plan.roster:
-            raise PlanError(
-                f"bank {self.bank} is not in the roster {', '.join(plan.roster)}; the operator must correct the roster"
-            )
-        if unknown := [bank for bank in plan.roster if bank not in self._pinned]:
-            raise PlanError(
-                f"bank {self.bank} has no public key of {', '.join(unknown)} that it would accept: never pinned, or revoked; "
-                f"{self.bank} must see riskfed node banks"
-            )
+        check_roster(plan, self.bank, self._pinned)
         return plan
 
     def _fit_holdings(self, plan: Plan) -> Holdings:
@@ -208,12 +220,7 @@ class RunService:
             raise RiskfedError(
                 f"bank {self.bank} cannot take part: it could not load its records; the bank must run riskfed node check"
             )
-        schema = self.holdings.schema
-        if plan.schema_fingerprint != schema.fingerprint:
-            raise SchemaError(
-                f"bank {self.bank} holds schema {schema.name} version {schema.version} with fingerprint {schema.fingerprint[:16]}, "
-                f"the run wants {plan.schema_fingerprint[:16]}; all must hold the same file"
-            )
+        check_schema(plan, self.bank, self.holdings.schema)
         return self.holdings
 
     def _make_room(self, plan: Plan) -> None:
@@ -228,25 +235,10 @@ class RunService:
 
     def _finish(self, run: _OpenRun) -> None:
         plan = run.party.seat.plan
-        release: ModelRelease = run.party.outcome.full
-        home = self._store(plan, release)
-        facts = {"model_sha256": release.model_sha256, "released": plan.job.release}
+        facts = store_outcome(self._models, plan, self.bank, run.party.outcome)
         self._log.record("finished", durable=True, run=run.label, **facts)
         self._checkpoints.forget(plan)
-        diary.info("run finished", run=run.label, model=str(home))
         self._run = None
-
-    def _store(self, plan: Plan, release: ModelRelease) -> Path | None:
-        """Keep the model; a job that only measures leaves none."""
-        if not release.model:
-            return None
-        try:
-            return store_release(self._models, plan, release)
-        except ConfigurationError as error:
-            diary.error("the model could not be stored", run=plan.run, reason=str(error))
-            raise RiskfedError(
-                f"bank {self.bank} could not store the model; the bank must see its vault's log"
-            ) from None
 
     def _not_open(self, label: str) -> bytes:
         """A run that an earlier process of this vault has opened was lost with it: another attempt may go on."""
@@ -287,7 +279,7 @@ class RunService:
 
     def _let_out(self, label: str, batch: bytes) -> bytes:
         frames = decode_batch(batch)
-        if any(frame.kind is Kind.COMBINE for frame in frames):
+        if any(frame.kind is self._kind_of_rounds for frame in frames):
             self._admission.check_round()
         for frame in frames:
             digest = hashlib.sha256(frame.body).hexdigest()
@@ -295,6 +287,12 @@ class RunService:
                 "left", run=label, step=frame.step, frame=frame.kind.name, bytes=len(frame.body), sha256=digest
             )
         return batch
+
+    @property
+    def _kind_of_rounds(self) -> Kind:
+        """What counts as a round of the run that is open: a sum, or where nothing is summed an exchange of envelopes."""
+        sealed = self._run is not None and self._run.party.seat.plan.protection == SEALED
+        return Kind.EXCHANGE if sealed else Kind.COMBINE
 
     def _is_open(self, label: str) -> bool:
         return self._run is not None and self._run.label == label

@@ -102,6 +102,7 @@ class VaultConfig(Section):
         log: the vault's log.
         models: folder of finished models.
         checkpoints: folder of the journals from which an interrupted run goes on.
+        kept: folder of what is kept beyond a run: the common customers of vertical jobs, with their ids.
         threads: how many work on the records; as many as there are processors, up to two, unless said otherwise.
         socket_group: group that may connect besides the vault's own user; for a courier that runs as another user.
         user: whom `riskfed node run` runs the vault as, where it is started as root.
@@ -111,6 +112,7 @@ class VaultConfig(Section):
     log: Path
     models: Path
     checkpoints: Path = Path("checkpoints")
+    kept: Path = Path("kept")
     threads: int = Field(default_factory=lambda: min(2, os.cpu_count() or 1), ge=1, le=64)
     socket_group: str | None = None
     user: str | None = None

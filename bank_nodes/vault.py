@@ -18,6 +18,7 @@ import structlog
 from bank_nodes.checkpoints import Checkpoints
 from bank_nodes.config import NodeConfig, load_config
 from bank_nodes.holdings import Holdings, load_own_keys
+from bank_nodes.kept import Kept
 from bank_nodes.listener import Listener
 from bank_nodes.log import VaultLog
 from bank_nodes.metrics import metered
@@ -65,6 +66,7 @@ def make_service(config: NodeConfig, log: VaultLog) -> RunService:
         log=log,
         models=config.vault.models,
         checkpoints=Checkpoints(config.vault.checkpoints),
+        kept=Kept(config.vault.kept),
         threads=config.vault.threads,
     )
 

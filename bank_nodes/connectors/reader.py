@@ -23,14 +23,14 @@ def read_batches(
 
     Args:
         data: the source, and which of its rows are records.
-        schema: says which columns are read, and which of them hold numbers.
-        labelled: whether target, weight and attributes are read too; applicants have none.
+        schema: says which columns are read, and which of them hold numbers; of a vertical schema, one party's part.
+        labelled: whether target, weight, attributes and customer ids are read too; applicants have none.
         also: further columns to read as they are where the source has them (an applicant's id).
 
     Yields:
         At least one batch, of at most `ROWS_AT_ONCE` rows, in the source's order. Its frame has a column for each that the schema
-        names and the source has: numbers, categories of levels, and the columns of `also` in Arrow's types. Ranges and levels are
-        for `riskfed.contract` to check. `found` counts what is no number in a numeric column.
+        names and the source has: numbers, categories of levels, customer ids as they are, and the columns of `also` in Arrow's types.
+        Ranges and levels are for `riskfed.contract` to check. `found` counts what is no number in a numeric column.
 
     Raises:
         ConfigurationError: the source is absent, unreadable or refuses; the filter does not suit it.
@@ -56,7 +56,8 @@ def schema_columns(schema: Schema, *, labelled: bool) -> list[str]:
     """The columns of a source that a schema names."""
     if not labelled:
         return [feature.name for feature in schema.features]
-    return [*(column.name for column in schema.inputs), schema.target, *([schema.weight] if schema.weight else [])]
+    others = (schema.target, schema.weight, schema.customer_id and schema.customer_id.column)
+    return [*(column.name for column in schema.inputs), *(name for name in others if name)]
 
 
 def _open(data: DataConfig) -> OpenedSource:

@@ -47,6 +47,8 @@ def typed_batch(
         expected = "a date" if name in dates else "a text or whole number" if name in levels else "a number"
         if name in dates:
             values, wrong = _dates(column)
+        elif schema.customer_id is not None and name == schema.customer_id.column:
+            values, wrong = _ids(column), 0
         else:
             values, wrong = _levels(column, levels[name], text=text) if name in levels else _numbers(column, text=text)
         if wrong:
@@ -109,6 +111,16 @@ def _dates(column: pa.Array) -> tuple[pd.Series, int]:
     if pt.is_date(kind) or pt.is_timestamp(kind) or is_text(kind) or pt.is_null(kind):
         return column.to_pandas(date_as_object=False), 0
     return pd.Series([None] * len(column), dtype=object), len(column) - column.null_count
+
+
+def _ids(column: pa.Array) -> pd.Series:
+    """Customers' ids as they are: a text keeps its leading zeros, and no whole number becomes a float where others are missing."""
+    if pt.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if isinstance(column, pa.ExtensionArray):  # UUIDs, of which to_pandas would give the bytes
+        return pd.Series(column.to_pylist(), dtype=object)
+    ids: pd.Series = column.to_pandas(integer_object_nulls=True)
+    return ids
 
 
 def _from_decimals(column: pa.Array) -> pa.Array:

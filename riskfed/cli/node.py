@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from riskfed.cli import bank_log, keys, policy
+from riskfed.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from bank_nodes.check import Finding
@@ -59,6 +60,31 @@ def courier(config: Config = _NODE_FILE) -> None:
     from bank_nodes.node import become_courier
 
     become_courier(config)
+
+
+@app.command()
+def answer(config: Config = _NODE_FILE) -> None:
+    """Answer, as a feature holder, how customers go at this bank's splits: the partner's part of joint scoring."""
+    try:
+        from bank_nodes.answers.server import answer as serve
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{error.name} is not installed: install riskfed[node,answers]") from None
+    from bank_nodes.config import load_config
+
+    serve(load_config(config))
+
+
+@app.command()
+def answered(config: Config = _NODE_FILE) -> None:
+    """Verify the log of what was answered to whom, and show how often; its last hash is for a note elsewhere."""
+    from bank_nodes.answers.log import summary
+    from bank_nodes.config import load_config
+
+    settings = load_config(config).answers
+    if settings is None:
+        raise ConfigurationError("the node file has no section [answers]")
+    for line in summary(settings.log):
+        typer.echo(line)
 
 
 @app.command()

@@ -33,6 +33,7 @@ def policy(config: Config = _NODE_FILE) -> None:
     rules = {name: _shown(value) for name, value in node.policy.model_dump(mode="json").items()}
     rules["max_rounds_per_day"] += f" ({history.rounds_today()} in the last 24 hours)"
     rules["max_runs_per_day"] += f" ({history.runs_today()} in the last 24 hours)"
+    rules["max_alignments_per_day"] += f" ({history.alignments_today()} in the last 24 hours)"
     _table(list(rules.items()))
 
 

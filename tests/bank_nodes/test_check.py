@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from bank_nodes import check
 from bank_nodes.check import Finding, check_node
 from bank_nodes.config import load_config
 from bank_nodes.keystore import generate_identity
@@ -16,6 +17,8 @@ from riskfed.cli import app, exit_code
 from riskfed.errors import BankLostError, ContractError, PolicyError, SchemaError
 from tests.bank_nodes.banks import BANKS, loans, make_consortium
 from tests.bank_nodes.conftest import Trained
+from tests.bank_nodes.vertical_banks import SCHEMA as VERTICAL
+from tests.bank_nodes.vertical_banks import customers, make_parties
 
 RUNNER = CliRunner()
 
@@ -123,3 +126,33 @@ def test_a_node_without_flower_does_not_run(tmp_path: Path, section: str) -> Non
     result = RUNNER.invoke(app, ["node", "run", "-c", str(bank(tmp_path))])
     assert result.exit_code == 2
     assert f"no section {section}" in result.stderr
+
+
+def test_a_party_of_a_vertical_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = make_parties(tmp_path / "a")
+    monkeypatch.setattr(check, "find_spec", lambda name: object())
+    told = {party: {f.area: f.detail for f in check_node(load_config(config))} for party, config in configs.items()}
+    assert told["lender"]["own part"] == "label holder; 2 of 3 features, the others with shop"
+    assert told["shop"]["own part"] == "feature holder; labels are with lender; 1 of 3 features, the others with lender"
+    assert told["shop"]["records"] == "140 rows, 1 encoded columns, 140 customer ids, each once"
+    assert "defaults" in told["lender"]["policy"]
+    assert told["shop"]["policy"] == "this bank holds no labels"
+    monkeypatch.setattr(check, "find_spec", lambda name: None)
+    (found,) = wrong(configs["shop"])
+    assert (found.area, "install riskfed[vertical]" in found.detail) == ("alignment", True)
+    assert all(finding.ok for finding in check_node(load_config(bank(tmp_path / "b")))), "others need no such thing"
+
+
+def test_ids_that_are_not_fit_to_be_compared(tmp_path: Path) -> None:
+    frames = customers()
+    frames["shop"] = frames["shop"].assign(customer_id="ZEBRA")
+    (found,) = wrong(make_parties(tmp_path, frames=frames)["shop"])
+    assert (found.area, "140 rows" in found.detail, "ZEBRA" in found.detail) == ("records", True, False)
+
+
+def test_a_bank_that_holds_nothing_of_a_vertical_schema(tmp_path: Path) -> None:
+    config = make_parties(tmp_path)["shop"]
+    schema = VERTICAL.model_copy(update={"features": VERTICAL.features[:2]})
+    (config.parent / "schema.json").write_text(schema.model_dump_json())
+    (found,) = wrong(config)
+    assert (found.area, "party shop holds no feature" in found.detail) == ("own part", True)

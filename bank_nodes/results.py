@@ -1,0 +1,55 @@
+"""What a bank keeps of a finished run: the model, or of a vertical one the bank's own side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from bank_nodes.models import store_release
+from bank_nodes.parts import store_part
+from riskfed.errors import ConfigurationError, RiskfedError
+from riskfed.plan import Plan
+from riskfed.protocols.release import ModelRelease
+from riskfed.vertical_model import FeaturePart
+
+diary = structlog.get_logger("vault")
+
+
+def store_outcome(folder: Path, plan: Plan, bank: str, outcome: Any) -> dict[str, str]:
+    """Store what the party's program returned.
+
+    Args:
+        folder: of the bank's models.
+        plan: of the run.
+        bank: this bank's name.
+        outcome: ``full``, a `ModelRelease`; at a feature holder of a vertical job ``part``, its `FeaturePart`, and ``release_sha256``, of
+            the release that it has witnessed.
+
+    Returns:
+        What the log's line "finished" says.
+
+    Raises:
+        RiskfedError: it cannot be written.
+    """
+    witnessed = plan.job.releaser not in {None, bank}
+    try:
+        return _store_part(folder, plan, outcome) if witnessed else _store_release(folder, plan, outcome.full)
+    except ConfigurationError as error:
+        diary.error("the model could not be stored", run=plan.run, reason=str(error))
+        raise RiskfedError(f"bank {bank} could not store the model; the bank must see its vault's log") from None
+
+
+def _store_release(folder: Path, plan: Plan, release: ModelRelease) -> dict[str, str]:
+    # A job that only measures leaves no model.
+    home = store_release(folder, plan, release) if release.model else None
+    diary.info("run finished", run=plan.run, model=str(home))
+    return {"model_sha256": release.model_sha256, "released": plan.job.release}
+
+
+def _store_part(folder: Path, plan: Plan, outcome: Any) -> dict[str, str]:
+    part: FeaturePart = outcome.part
+    home = store_part(folder, plan, part)
+    diary.info("run finished", run=plan.run, part=str(home), splits=len(part.rules))
+    return {"part_id": part.part_id, "part_sha256": part.sha256, "release_sha256": outcome.release_sha256}
