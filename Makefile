@@ -14,21 +14,25 @@ export DO_NOT_TRACK := true
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(READY) ## Private virtual environment with pinned packages
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt overrides.txt
 	@test -n "$(PYTHON)" || { echo "riskfed needs Python 3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --override overrides.txt --editable '.[dev]'
 	@touch $@
 
 .PHONY: demo
 demo: $(READY) ## Five banks train one model under encryption on real Flower processes; table at the end
 	$(BIN)/riskfed demo
+
+.PHONY: demo-vertical
+demo-vertical: $(READY) ## A lender and a partner train on their common customers, encrypted, and score applicants jointly
+	$(BIN)/riskfed demo-vertical
 
 .PHONY: up
 up: $(READY) ## The demo's whole stack, kept running (MLflow, scoring API)
@@ -68,12 +72,16 @@ bench-scale: $(READY) ## One bank of 1M to 50M rows, and two threads; writes run
 
 .PHONY: bench-rounds
 bench-rounds: $(READY) ## One round over each transport; writes runs/bench/rounds.json
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --override overrides.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.rounds
 
 .PHONY: bench-models
 bench-models: $(READY) ## riskfed beside pooled xgboost, Flower's stock strategies and each bank alone; writes runs/bench/models.json
 	$(BIN)/python -m benchmarks.models
+
+.PHONY: bench-vertical
+bench-vertical: $(READY) ## Vertical XGBoost under Paillier beside peers and phe, 10,000 to 300,000 rows; writes runs/bench/vertical.json
+	$(BIN)/python -m benchmarks.vertical
 
 .PHONY: bench-serving
 bench-serving: $(READY) ## The scoring service beside `mlflow models serve`, and 60 s of load with faults; writes runs/bench/serving.json
@@ -89,7 +97,7 @@ fuzz: $(READY) ## Hostile bytes for every border, FUZZ_SECONDS long (600), with 
 
 .PHONY: notebooks
 notebooks: $(READY) ## Run the notebooks and render them, with their outputs, into docs/notebooks
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --override overrides.txt --editable '.[docs]'
 	rm -rf docs/notebooks
 	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --execute --output-dir docs/notebooks notebooks/*.ipynb
 	sed -i '/<style/,/<\/style>/d' docs/notebooks/*.md

@@ -61,6 +61,7 @@ _commands: tuple[Callable[..., None], ...] = (
     serve.serve,
     score_file.score_file,
     demo.demo,
+    demo.demo_vertical,
     demo.up,
     demo.down,
 )

@@ -1,4 +1,4 @@
-"""``riskfed demo``, ``up`` and ``down``: the whole stack on this machine."""
+"""``riskfed demo``, ``demo-vertical``, ``up`` and ``down``: the whole stack on this machine."""
 
 from __future__ import annotations
 
@@ -40,6 +40,39 @@ def demo(
     )
     settings = Settings(folder.resolve(), job, protection, transport=transport, keep=keep)
     run_demo(settings, Console(soft_wrap=True))
+
+
+def demo_vertical(
+    folder: Folder = Path("runs/demo-vertical"),
+    trees: Trees = 30,
+    depth: Depth = 4,
+    max_bin: Bins = 32,
+    key_bits: Annotated[int, typer.Option(help="Bits of the lender's Paillier key.")] = 2048,
+    transport: Transport = "session",
+    rows: Annotated[int | None, typer.Option(help="People to draw customers from; by default all 30,000.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until interrupted.")] = False,
+) -> None:
+    """A lender and a partner with other columns of the same customers train one model, encrypted, and score applicants jointly."""
+    from rich.console import Console
+
+    from riskfed.datasets.vertical import LENDER
+    from riskfed.demo.vertical import JointSettings, run_vertical_demo
+    from riskfed.demo.vertical_layout import LEAST_ROWS
+    from riskfed.jobs import VerticalXgboost
+
+    job = VerticalXgboost(
+        label_holder=LENDER,
+        n_estimators=trees,
+        max_depth=depth,
+        max_bin=max_bin,
+        learning_rate=0.15,
+        validation_fraction=0.2,
+        min_child_weight=LEAST_ROWS / 4,
+        least_node=LEAST_ROWS,
+        least_bin=LEAST_ROWS,
+    )
+    settings = JointSettings(folder.resolve(), job, key_bits, transport, rows, keep)
+    run_vertical_demo(settings, Console(soft_wrap=True))
 
 
 def up(folder: Folder = Path("runs/up"), trees: Trees = 50, protection: Protection = "paillier") -> None:

@@ -95,7 +95,7 @@ def _from_run_file(path: Path) -> tuple[dict[str, str], Limits]:
     stated = RunFile.load(path)
     parameters = stated.job.model_dump(mode="json")
     facts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
-    bits = {"key_bits": str(stated.key_bits)} if stated.protection == "paillier" else {}
+    bits = {} if stated.protection == "masking" else {"key_bits": str(stated.key_bits)}
     named = {
         "roster": ", ".join(sorted(stated.roster)),
         "banks": str(len(stated.roster)),

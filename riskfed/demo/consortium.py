@@ -1,4 +1,4 @@
-"""Lay out five banks on disk, each with its own folder of records, keys and node file, as five data centres would have them."""
+"""Lay out the demo's banks on disk, each with its own folder of records, keys and node file, as so many data centres would have them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -40,22 +41,24 @@ class Consortium:
         """The bank's configuration."""
         return self.folder / bank / "bank.toml"
 
-    def write_node_files(self, stack: LoopbackStack, sockets: Path, *, opted_in: frozenset[str]) -> None:
+    def write_node_files(
+        self, stack: LoopbackStack, sockets: Path, policies: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Write each bank's configuration, now that the SuperLink's address is known.
 
         Args:
             stack: has the SuperLink.
             sockets: folder for the vaults' sockets; its path must be short, because a UNIX socket's must be.
-            opted_in: banks whose policy shows their own figures to the operator.
+            policies: bank -> further lines of its section policy, and further sections behind them, TOML.
         """
         for bank in self.banks:
             self.node_file(bank).write_text(
                 _NODE_FILE.format(
                     bank=bank,
                     socket=json.dumps(str(sockets / f"{bank}.sock")),
-                    show=str(bank in opted_in).lower(),
                     superlink=stack.address,
                     certificates=json.dumps(str(stack.root_certificates)),
+                    policy=policies.get(bank, ""),
                 )
             )
 
@@ -80,26 +83,26 @@ socket = {socket}
 log = "vault-log.jsonl"
 models = "models"
 
-[policy]
-min_rows = 500
-protections = ["paillier", "masking"]
-show_own_metrics = {show}
-
 [flower]
 superlink = "{superlink}"
 root_certificates = {certificates}
 private_key = "flower-key"
+
+[policy]
+min_rows = 500
+{policy}
 """
 
 
-def lay_out(folder: Path, banks: Mapping[str, pd.DataFrame] | None = None) -> Consortium:
+def lay_out(folder: Path, banks: Mapping[str, pd.DataFrame] | None = None, schema: Schema | None = None) -> Consortium:
     """Write records, schema, keys and the consortium file below `folder`, which must be empty or absent.
 
     Args:
         folder: everything lies below it.
-        banks: bank -> its records of the Taiwan data; None for `taiwan_consortium`.
+        banks: bank -> its records; None for `taiwan_consortium`.
+        schema: what they are records of; None for `taiwan_schema`.
     """
-    schema, banks = taiwan_schema(), banks or taiwan_consortium()
+    schema, banks = schema or taiwan_schema(), banks or taiwan_consortium()
     folder.mkdir(parents=True, exist_ok=True)
     publics, flower_keys = {}, {}
     for bank, records in banks.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 from rich.console import Console
@@ -46,3 +47,14 @@ def show_next_steps(
         f"riskfed score-file {shown}/{APPLICANTS} --output {shown}/scores.csv --url {api}",
     ):
         console.print(f"  {line}", highlight=False, soft_wrap=True)
+
+
+def keep_running(folder: Path, console: Console) -> None:
+    """Wait until SIGINT or SIGTERM. Whoever waits for the stack looks for the file ``ready``."""
+    (folder / "ready").touch()
+    console.print("[dim]everything keeps running; Ctrl-C or `make down` stops it[/]")
+    try:
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        console.print("stopping")

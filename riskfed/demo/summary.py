@@ -12,44 +12,25 @@ from rich.console import Console
 from rich.table import Table
 
 from riskfed.demo.comparison import Comparison, Figures
+from riskfed.demo.federation import FinishedRun
 from riskfed.evaluation.limits import Verdict
-from riskfed.flower.outcome import Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+@dataclass(frozen=True, kw_only=True)
+class Report(FinishedRun):
     """All that the demo found.
 
     Attributes:
         comparison: federated, pooled, alone.
-        outcome: the run's.
         score: the scoring API's answer.
         applicant: whom it scored.
-        tracking_uri, api: addresses of MLflow and the scoring API.
-        model: registered name.
         verdict: on the model, against the usual limits.
-        seconds: wall time of the whole demo.
     """
 
     comparison: Comparison
-    outcome: Outcome
     score: Mapping[str, Any]
     applicant: Mapping[str, float]
-    tracking_uri: str
-    api: str
-    model: str
     verdict: Verdict | None
-    seconds: float
-
-    @property
-    def model_uri(self) -> str:
-        """The registered version."""
-        return f"models:/{self.model}/{self.outcome.tracking['model_version']}"
-
-    @property
-    def bytes(self) -> int:
-        """All that crossed the server, both directions."""
-        return sum(self.outcome.received.values()) + sum(self.outcome.sent.values())
 
 
 def show(report: Report, console: Console, *, kept: bool) -> None:

@@ -97,7 +97,7 @@ class Patience:
         match event:
             case events.RoundFinished():
                 self._begun = True
-            case events.ProgressMade():
+            case events.ProgressMade(step=step) if step > 0:
                 self._lost_at, self._pause = None, _FIRST_PAUSE
 
     def wait(self, loss: BankLostError) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from riskfed.errors import ConfigurationError
 from riskfed.evaluation.limits import Limits as Acceptance
@@ -56,8 +56,8 @@ class RunFile(BaseModel):
 
     Attributes:
         job: what the banks compute.
-        protection: how sums are protected.
-        key_bits: size of the Paillier modulus.
+        protection: how sums are protected; where it is left out, "sealed" for a vertical job, which has no sums, else "masking".
+        key_bits: size of the Paillier modulus: of the sums' key, or the label holder's in a vertical job.
         transport: "session" (a stream for each bank) or "message" (a Flower message for each step).
         roster: bank -> id of its registered Flower node. The operator binds names to keys here.
         schema_file: the consortium's schema, JSON.
@@ -78,7 +78,7 @@ class RunFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     job: SerializeAsAny[Job]
-    protection: Literal["masking", "paillier"] = "masking"
+    protection: Literal["masking", "paillier", "sealed"] = "masking"
     key_bits: int = 2048
     transport: Literal["session", "message"] = "session"
     roster: Mapping[str, int]
@@ -98,6 +98,13 @@ class RunFile(BaseModel):
     @classmethod
     def _job(cls, value: Any) -> Any:
         return job_from_dict(value) if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _protected(self) -> Self:
+        if "protection" not in self.model_fields_set:
+            # Set past the frozen model, as pydantic's own validators do: the file leaves it to the job.
+            object.__setattr__(self, "protection", self.job.protections[0])
+        return self
 
     @field_validator("roster")
     @classmethod
@@ -152,17 +159,39 @@ class RunFile(BaseModel):
 
         Raises:
             PlanError: the roster or the protection is impossible.
-            ConfigurationError: see `load_schema`.
+            ConfigurationError: see `load_schema`; or job, roster and schema do not go together.
         """
+        schema = self.load_schema()
+        self._check_split(schema)
         return Plan(
             run=run,
             attempt=attempt,
             roster=tuple(sorted(self.roster)),
             job=self.job,
-            schema_fingerprint=self.load_schema().fingerprint,
+            schema_fingerprint=schema.fingerprint,
             protection=self.protection,
             key_bits=self.key_bits,
         )
+
+    def _check_split(self, schema: Schema) -> None:
+        """Whether the records are split as the job takes them: by rows, or by columns. The vaults check it too; here it is said before
+        anybody is asked."""
+        if schema.is_vertical != (self.job.releaser is not None):
+            held = "names the holder of each feature" if schema.is_vertical else "names no holders of features"
+            raise ConfigurationError(
+                f"the schema {self.schema_file.name} {held}, which does not suit a {self.job.kind} job; name another schema or job"
+            )
+        if not schema.is_vertical:
+            return
+        if self.job.releaser != schema.label_holder:
+            raise ConfigurationError(
+                f"the job's label_holder is {self.job.releaser}, the schema's is {schema.label_holder}; they must be the same party"
+            )
+        if sorted(self.roster) != sorted(schema.holders):
+            raise ConfigurationError(
+                f"the roster is {', '.join(sorted(self.roster))}, and features are held by {', '.join(schema.holders)}; a vertical job "
+                "needs all of them and nobody else"
+            )
 
 
 def read_fields(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from riskfed.jobs import grows_trees
 from riskfed.protocols import events
 from riskfed.protocols.release import ModelRelease
 from riskfed.reports import cards, plots
@@ -33,7 +34,7 @@ def run_pictures(release: ModelRelease, history: Sequence[events.Event]) -> dict
     figures = {**_of_figures(release), **_of_training(release, history), **_of_model(release)}
     if any(isinstance(event, events.RoundFinished) for event in history):
         figures[f"{FIRST}/8 traffic"] = plots.bytes_per_round(history)
-        if release.kind != "horizontal_xgboost":
+        if not grows_trees(release.kind):
             figures[f"{FIRST}/9 time"] = plots.seconds_per_round(history)
     return {name: png(figure) for name, figure in figures.items()}
 
@@ -61,7 +62,7 @@ def _of_training(release: ModelRelease, history: Sequence[events.Event]) -> dict
             figures[f"{FIRST}/5 learning curve {metric}"] = plots.learning_curve(release, metric)
     if cards.alone_curves(history):
         figures[f"{FIRST}/6 federated against alone"] = cards.federated_against_alone(history)
-    if release.kind == "horizontal_xgboost" and any(isinstance(event, events.ProgressMade) for event in history):
+    if grows_trees(release.kind) and any(isinstance(event, events.ProgressMade) for event in history):
         figures[f"{FIRST}/9 time"] = plots.seconds_per_tree(history)
     return figures
 

@@ -12,8 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from riskfed.plan import SEALED
+
 _DONE = {"horizontal_scorecard": "scorecard fitted", "model_monitoring": "model measured"}
 """What is to be said of the one step of a job that grows no trees."""
+_FIRST = {"vertical_xgboost": "common customers"}
+"""What a job does before its first step; others agree on cuts."""
 _COLOURS = {"finished": "green", "failed": "red", "unrecorded": "yellow", "waiting": "yellow", "stopped": "yellow"}
 
 
@@ -24,7 +28,7 @@ class ProgressBar:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console)
         self._task = self._bar.add_task("banks join", total=None)
-        self._banks, self._done = "", "trees"
+        self._banks, self._done, self._first = "", "trees", ""
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -38,11 +42,15 @@ class ProgressBar:
         match line["event"]:
             case "RunStarted":
                 attempt = f", attempt {line['attempt']}" if line["attempt"] > 1 else ""
-                self._banks = f"{len(line['banks'])} banks{attempt}"
+                self._banks = f"{len(line['banks'])} {_called(line.get('protection', ''))}{attempt}"
                 self._done = _DONE.get(line.get("job", ""), "trees")
+                self._first = _FIRST.get(line.get("job", ""), "shared cuts")
                 self._show("keys and protection", total=line["most_trees"])
             case "ProtectionProven":
-                self._show("protection proven; shared cuts")
+                self._show(f"protection proven; {self._first}")
+            case "ProgressMade" if "aligned" in line["metrics"]:
+                done = line["metrics"]["aligned"]
+                self._show("first tree" if done >= 1 else f"common customers, {done:.0%} of the search")
             case "ProgressMade":
                 loss = line["metrics"].get("logloss")
                 self._show(self._done if loss is None else f"held-out log-loss {loss:.4f}", completed=line["step"])
@@ -54,6 +62,10 @@ class ProgressBar:
 
     def _show(self, what: str, **changes: Any) -> None:
         self._bar.update(self._task, description=f"{self._banks}: {what}", **changes)
+
+
+def _called(protection: str) -> str:
+    return "parties" if protection == SEALED else "banks"
 
 
 def show_outcome(console: Console, fields: Mapping[str, Any], release_file: Path) -> None:

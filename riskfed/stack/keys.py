@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from riskfed.flower.certificates import authority_and_server
+from riskfed.flower.certificates import authority_and_server, self_signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,15 @@ def write_server_files(folder: Path, hosts: tuple[str, ...] = ("127.0.0.1", "loc
     files.certificate.write_bytes(server.certificate)
     _write_private(files.private_key, server.private_key)
     return files
+
+
+def write_own_certificate(folder: Path, name: str, hosts: tuple[str, ...] = ("127.0.0.1", "localhost")) -> Path:
+    """Write ``name.crt``, a certificate for `hosts` that vouches for itself, and its private key ``name.key``; returns the former."""
+    pair = self_signed(hosts)
+    certificate = folder / f"{name}.crt"
+    certificate.write_bytes(pair.certificate)
+    _write_private(folder / f"{name}.key", pair.private_key)
+    return certificate
 
 
 def _write_private(path: Path, data: bytes) -> None:

@@ -188,6 +188,17 @@ class LoopbackStack:
         self._processes.wait_until(server, lambda: _healthy(f"http://127.0.0.1:{port}/readyz"), timeout=60)
         return f"http://127.0.0.1:{port}"
 
+    def start_answers(self, party: str, config: Path, port: int) -> None:
+        """Start a feature holder's endpoint, ``riskfed node answer --config``; `port` is the one that its configuration names."""
+        endpoint = self._start(f"answers-{party}", [_tool("riskfed"), "node", "answer", "--config", str(config)])
+        self._processes.wait_until(endpoint, lambda: port_open(port), timeout=90)
+
+    def start_scoring_service(self, config: Path, port: int) -> str:
+        """Start ``riskfed serve --config``; `port` is the one that the service file names. Returns its address."""
+        server = self._start("scoring-api", [_tool("riskfed"), "serve", "--config", str(config)])
+        self._processes.wait_until(server, lambda: _healthy(f"http://127.0.0.1:{port}/readyz"), timeout=60)
+        return f"http://127.0.0.1:{port}"
+
     def control(self) -> Control:
         """The operator's side of the SuperLink.
 

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from riskfed.evaluation.limits import Limits, Verdict
+from riskfed.plan import Plan
 from riskfed.protocols import events
 from riskfed.protocols.release import ModelRelease
 from riskfed.protocols.release_verdict import judge_release, scorecard_of
 from riskfed.scorecard.tables import as_text
 from riskfed.tracking.cards import log_cards
 from riskfed.tracking.dataset import schema_dataset
+from riskfed.tracking.joint import common_facts, joint_metrics
 from riskfed.tracking.measures import section_metrics, valid_metrics
 from riskfed.tracking.model_card import model_card
+from riskfed.tracking.parameters import members_facts
 from riskfed.tracking.release_artifact import EVALUATION, FACTS, LIMITS, RELEASE, VERDICT
 from riskfed.tracking.tables import tables_of
 from riskfed.tracking.verdict import form_facts, note, run_name, verdict_tags
@@ -110,6 +113,7 @@ class Desk:
         figures = valid_metrics(release.metrics)
         if release.evaluation is not None:
             figures |= section_metrics(release.evaluation, scorecard_of(release))
+        figures |= joint_metrics(release)
         # Step 0: MLflow draws a bar for a single figure there, and a line with one point anywhere else.
         metrics = [Metric(name, float(value), occasion.milliseconds, 0) for name, value in figures.items()]
         self._client.log_batch(occasion.run_id, metrics=metrics, synchronous=True)
@@ -175,6 +179,12 @@ def tree_count(release: ModelRelease) -> int | None:
     if not release.model or scorecard_of(release) is not None:
         return None
     return len(parse_booster(release.model).trees)
+
+
+def run_facts(plan: Plan, release: ModelRelease) -> dict[str, str]:
+    """What readers are told of a run: who took part under which protection, and the model's size, as texts by name."""
+    trees = tree_count(release)
+    return {**members_facts(plan), **common_facts(release), **({} if trees is None else {"trees": str(trees)})}
 
 
 def now() -> int:

@@ -4,7 +4,8 @@ Whatever the kind, ``model.json`` holds the very bytes that the banks released a
 scores encodes an applicant as the banks encoded their loans.
 
 - Trees are an ordinary xgboost flavour. It takes the *encoded* columns (`Schema.columns`), as doubles, because that is what an xgboost
-  Booster takes; integers would refuse missing values.
+  Booster takes; integers would refuse missing values. Of a vertical model, they are the label holder's own columns and, behind them, one
+  0/1 column for each split of a feature holder: 1 where the customer goes right (`riskfed.tracking.joint` says what else lies there).
 - A scorecard is a python_function whose code (`riskfed.tracking.scorecard_scorer`) lies in the model's folder. It takes loan records as the
   schema names their columns and gives ``pd`` and ``points``. The columns are declared without a type: MLflow refuses 64-bit integers for
   doubles, and pandas reads whole amounts as such.
@@ -25,6 +26,7 @@ from riskfed.protocols.release import ModelRelease
 from riskfed.protocols.release_verdict import scorecard_of
 from riskfed.schema import Feature, Schema
 from riskfed.scorecard.card import Scorecard
+from riskfed.tracking.joint import write_parts
 from riskfed.tracking.verdict import form_facts
 
 _SCORER = Path(__file__).with_name("scorecard_scorer.py")
@@ -69,6 +71,7 @@ def _save_booster(release: ModelRelease, folder: Path, model_id: str, run_id: st
     )
     # What banks released and what the registry holds must have one sha256, so the very bytes are stored.
     (folder / "model" / "model.json").write_bytes(release.model)
+    write_parts(release, folder / "model")
 
 
 def _save_scorecard(release: ModelRelease, card: Scorecard, folder: Path, model_id: str, run_id: str) -> None:

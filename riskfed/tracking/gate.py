@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from riskfed.evaluation.limits import Colour, Verdict
 from riskfed.evaluation.record import Evaluation
 from riskfed.tracking.connection import connect, registry_errors
+from riskfed.tracking.joint import other_columns
 from riskfed.tracking.model_check import model_faults
 from riskfed.tracking.release_artifact import stored_evaluation, stored_verdict
 from riskfed.tracking.standing import challenge, crown, holder, name_run, stated
@@ -136,6 +137,8 @@ def _judged(
         return _Judged(False, (*told, "beyond a red limit: only a person can promote it"))
     if champion is None:
         return _Judged(True, (*told, f"AUC {auc:.4f} is above {LEAST_AUC}; there was no champion"))
+    if why := other_columns(candidate, champion):
+        return _Judged(False, (*told, why))
     rivals = _same_loans(material.evaluation, champion) or _own_loans(auc, candidate, champion)
     better = _gains(rivals, minimum_gain)
     outcome = "beats the champion" if better else f"does not beat the champion by {minimum_gain:g}"
@@ -206,7 +209,7 @@ def _faults(client: MlflowClient, candidate: ModelVersion, tracking_uri: str) ->
     location = client.get_model_version_download_uri(candidate.name, candidate.version)
     with tempfile.TemporaryDirectory() as folder:
         model = download_artifacts(artifact_uri=location, dst_path=folder, tracking_uri=tracking_uri)
-        return model_faults(Path(model), candidate.tags.get("model_sha256", ""))
+        return model_faults(Path(model), candidate.tags)
 
 
 def _record(client: MlflowClient, candidate: ModelVersion, result: GateResult, alias: str) -> None:

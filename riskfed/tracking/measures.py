@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from riskfed.evaluation.record import Evaluation
 from riskfed.scorecard.card import Scorecard
+from riskfed.tracking.joint import ALONE
 
-_ELSEWHERE = frozenset({"calibration_slope", "calibration_intercept", "psi", "hhi"})
+_ELSEWHERE = frozenset({"calibration_slope", "calibration_intercept", "psi", "hhi", ALONE})
 """Figures of the headline that have a section of their own."""
 
 

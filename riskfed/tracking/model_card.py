@@ -14,6 +14,7 @@ from riskfed.trees.booster_json import parse_booster
 
 _KINDS = {
     "horizontal_xgboost": "gradient-boosted trees (XGBoost), the same trees that pooling the records would give",
+    "vertical_xgboost": "gradient-boosted trees (XGBoost) over several parties' columns, the same trees that joining the tables would give",
     "horizontal_scorecard": "points scorecard: logistic regression on weights of evidence, equal to the pooled fit",
     "model_monitoring": "no model: figures of a model in use, measured on recent loans",
 }
@@ -35,7 +36,7 @@ def model_card(name: str, line: str, release: ModelRelease, facts: Mapping[str, 
         "Model details": _details(release, facts),
         "Intended use": _use(release),
         "Factors": _factors(release, evaluation),
-        "Metrics": _metrics(evaluation),
+        "Metrics": _metrics(release, evaluation),
         "Evaluation data": _evaluation_data(release, evaluation),
         "Training data": _training_data(release, evaluation, facts),
         "Quantitative analyses": _analyses(evaluation, verdict),
@@ -61,9 +62,27 @@ def _details(release: ModelRelease, facts: Mapping[str, str]) -> str:
             f"- kind: {_KINDS.get(release.kind, release.kind)}{size}",
             f"- consortium: {release.schema.name}, schema version {release.schema.version}; questions go to its members, named below",
             *told,
+            *_holders(release),
             f"- what was released: {release.form}; sha256 of the banks' model `{release.model_sha256}`",
         ]
     )
+
+
+def _holders(release: ModelRelease) -> list[str]:
+    """Who holds what of a vertical model."""
+    if not release.partners:
+        return []
+    held = [
+        f"- held by {partner.party}, in its vault only: columns and thresholds of {partner.splits} splits, part `{partner.sha256[:12]}`; "
+        f"it answers with {partner.answers.replace('_', ' ')}"
+        for partner in release.partners
+    ]
+    return [
+        "- this model is joint: it needs each partner's answer about an applicant. Its columns named after a partner are those answers, "
+        "1 where the applicant goes right",
+        *held,
+        "- where a partner does not answer or does not know the applicant, the label holder's own model (`fallback.json`) scores",
+    ]
 
 
 def _use(release: ModelRelease) -> str:
@@ -83,12 +102,15 @@ def _factors(release: ModelRelease, evaluation: Evaluation | None) -> str:
     return f"Named by the schema: {', '.join(sorted(named))}. Broken down below: {', '.join(shown) or 'none'}."
 
 
-def _metrics(evaluation: Evaluation | None) -> str:
+def _metrics(release: ModelRelease, evaluation: Evaluation | None) -> str:
     if evaluation is None:
         return _NOT_MEASURED
+    found = "sums over the banks, equal to those of pooled records"
+    if release.partners:
+        found = "the label holder's, on customers whom all parties have"
     return (
         "AUC with DeLong's 95 % interval and KS for ranking; slope and intercept of the logistic recalibration, and Jeffreys' test by "
-        "grade, for the level of the PDs; PSI and CSI for stability. All are sums over the banks, equal to those of pooled records. "
+        f"grade, for the level of the PDs; PSI and CSI for stability. All are {found}. "
         f"Groups are compared at the cut-off of {evaluation.cutoff} points, which approves {evaluation.approval_rate:.1%}."
     )
 
@@ -99,12 +121,16 @@ def _evaluation_data(release: ModelRelease, evaluation: Evaluation | None) -> st
     who = evaluation.population
     recent = f" Recent cohorts: {', '.join(map(str, who.recent))}." if who.recent else ""
     found = "measured" if release.kind == "model_monitoring" else "held out by a hash of each loan's own features"
-    return f"{who.rows:,} loans of {who.banks} banks, {who.defaults:,} in default ({who.default_rate:.2%}), {found}.{recent}"
+    loans = f"{who.rows:,} loans of {who.banks} banks"
+    if release.partners:
+        loans, found = f"{who.rows:,} customers whom all parties have", "held out by a hash of the customer's id"
+    return f"{loans}, {who.defaults:,} in default ({who.default_rate:.2%}), {found}.{recent}"
 
 
 def _training_data(release: ModelRelease, evaluation: Evaluation | None, facts: Mapping[str, str]) -> str:
     features = f"{len(release.schema.features)} features of schema `{release.schema.fingerprint[:12]}`"
-    who = f"Banks: {facts.get('roster', facts.get('banks', 'not stated'))}. Their records never left them."
+    named = "Parties" if release.partners else "Banks"
+    who = f"{named}: {facts.get('roster', facts.get('banks', 'not stated'))}. Their records never left them."
     cohort = release.schema.cohort
     window = f" Data window: {cohort.name} {cohort.groups[0]} to {cohort.groups[-1]}." if cohort else ""
     if evaluation is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from riskfed.schema import Feature, Schema
 from riskfed.scorecard.card import CardVariable, Scorecard
 from riskfed.scoring import is_scorecard, read_model
 from riskfed.tracking.flavours import encoded_example, record_example
+from riskfed.tracking.joint import part_faults
 from riskfed.trees.booster_json import parse_booster
 from riskfed.trees.predictor import Predictor
 from riskfed.trees.tree import Tree
@@ -28,12 +29,12 @@ _CARD_TOLERANCE = 1e-12
 """On a scorecard's PD, which both sides compute in float64 and in the same order."""
 
 
-def model_faults(folder: Path, stated_sha256: str) -> tuple[str, ...]:
+def model_faults(folder: Path, stated: Mapping[str, str]) -> tuple[str, ...]:
     """What is wrong with a downloaded MLflow model; empty if it is sound.
 
     Args:
         folder: MLflow's model folder, with ``model.json`` and ``extra_files/schema.json``.
-        stated_sha256: sha256 (hex) of the model's JSON, as the registry states it.
+        stated: tags of the registered version; ``model_sha256`` is that of the model's JSON.
     """
     try:
         model = (folder / "model.json").read_bytes()
@@ -42,8 +43,9 @@ def model_faults(folder: Path, stated_sha256: str) -> tuple[str, ...]:
     except (OSError, ValueError, TypeError, RiskfedError) as error:
         return (f"model or schema cannot be read ({type(error).__name__})",)
     faults = []
-    if hashlib.sha256(model).hexdigest() != stated_sha256:
+    if hashlib.sha256(model).hexdigest() != stated.get("model_sha256", ""):
         faults.append("the model is not the one that the banks released (sha256)")
+    faults += part_faults(folder, schema, stated)
     if probes is None:
         return (*faults, "the model's columns are not the schema's")
     return (*faults, *_disagreement(folder, *probes))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 
+from riskfed.plan import Plan
 from riskfed.protocols import events
+from riskfed.tracking.verdict import members
 
 _SHOWN_LENGTH = 40
 
@@ -17,9 +19,14 @@ def all_parameters(event: events.RunStarted) -> dict[str, str]:
     """The job and how it is run, as texts by name."""
     plan = event.plan
     job = {k: v if isinstance(v, str) else json.dumps(v) for k, v in plan.job.model_dump(mode="json").items()}
-    bits = {"key_bits": str(plan.key_bits)} if plan.protection == "paillier" else {}
-    run = {"protection": plan.protection, **bits, "banks": str(len(plan.roster)), "roster": ", ".join(plan.roster)}
-    return {**job, **run, "transport": event.transport}
+    bits = {} if plan.protection == "masking" else {"key_bits": str(plan.key_bits)}
+    return {**job, **members_facts(plan), **bits, "transport": event.transport}
+
+
+def members_facts(plan: Plan) -> dict[str, str]:
+    """Who took part, and under which protection."""
+    count, names = str(len(plan.roster)), ", ".join(plan.roster)
+    return {members(plan.protection): count, "roster": names, "protection": plan.protection}
 
 
 def shown_parameters(event: events.RunStarted) -> dict[str, str]:
@@ -29,5 +36,5 @@ def shown_parameters(event: events.RunStarted) -> dict[str, str]:
     chosen = {
         name for name, field in fields.items() if getattr(job, name) != field.get_default(call_default_factory=True)
     }
-    told = {*chosen, "protection", "key_bits", "banks"}
+    told = {*chosen, "protection", "key_bits", "banks", "parties"}
     return {n: text for n, text in all_parameters(event).items() if n in told and len(text) <= _SHOWN_LENGTH}

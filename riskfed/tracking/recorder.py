@@ -17,16 +17,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from riskfed.evaluation.limits import Limits, Verdict
+from riskfed.jobs import grows_trees
 from riskfed.plan import Plan
 from riskfed.protocols import events
 from riskfed.protocols.release import ModelRelease
 from riskfed.tracking import monitoring
 from riskfed.tracking.connection import connect
-from riskfed.tracking.desk import MONITORING, Desk, Occasion, Pictures, Report, now, tree_count
+from riskfed.tracking.desk import MONITORING, Desk, Occasion, Pictures, Report, now, run_facts, tree_count
 from riskfed.tracking.gate import GateResult, gate
 from riskfed.tracking.parameters import all_parameters, shown_parameters
 from riskfed.tracking.registry import register
-from riskfed.tracking.verdict import headline
+from riskfed.tracking.verdict import headline, members
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -92,7 +93,7 @@ class Recorder:
                 self._close_tree(self._tree, milliseconds)
             case events.RoundFinished():
                 self._add_round(event)
-            case events.ProgressMade(step=step, metrics=metrics):
+            case events.ProgressMade(step=step, metrics=metrics) if step > 0:  # at 0, parties are being aligned
                 self._history.append(event)
                 self._add_progress(metrics, step, milliseconds)
                 self._close_tree(step, milliseconds)
@@ -185,12 +186,12 @@ class Recorder:
     def _created(self, experiment: str, plan: Plan, milliseconds: int) -> str:
         tags = {"riskfed.run": plan.run, "mlflow.source.name": "riskfed", "mlflow.source.type": "PROJECT"}
         kind = "monitoring" if plan.job.kind == MONITORING else "training"
-        name = f"{kind}: {len(plan.roster)} banks, {plan.protection}"
+        name = f"{kind}: {len(plan.roster)} {members(plan.protection)}, {plan.protection}"
         return str(self._mlflow.create_run(experiment, milliseconds, tags, run_name=name).info.run_id)
 
     def _add_progress(self, metrics: Mapping[str, float], step: int, milliseconds: int) -> None:
         """Figures by tree. Other jobs have one step, whose figures are the final ones."""
-        if self._started is not None and self._started.plan.job.kind == "horizontal_xgboost":
+        if self._started is not None and grows_trees(self._started.plan.job.kind):
             self._measure({f"progress/{name}": value for name, value in metrics.items()}, step, milliseconds)
 
     def _add_round(self, event: events.RoundFinished) -> None:
@@ -228,8 +229,7 @@ class Recorder:
         self.flush()
         if self._desk is None:
             self._desk = Desk(self._mlflow, self._acceptance, self._pictures, self._report)
-        facts = {"banks": str(len(plan.roster)), "roster": ", ".join(plan.roster), "protection": plan.protection}
-        facts |= {} if trees is None else {"trees": str(trees)}
+        facts = run_facts(plan, release)
         if release.kind == MONITORING:
             self._monitor(release, self._desk, plan, facts, milliseconds)
             return

@@ -8,7 +8,9 @@ from typing import Final
 
 from riskfed.evaluation.limits import Check, Colour, Verdict
 from riskfed.jobs import ReleaseForm
+from riskfed.plan import SEALED
 from riskfed.protocols.release import ModelRelease
+from riskfed.tracking.joint import part_tags
 
 _FIGURES = {
     "auc": "AUC",
@@ -45,13 +47,19 @@ def form_facts(release: ModelRelease) -> dict[str, str]:
         "release_form": release.form,
         "bank_model_sha256": release.model_sha256,
         **stated,
+        **part_tags(release),
     }
 
 
-def headline(metrics: Mapping[str, float], banks: int, protection: str) -> str:
+def headline(metrics: Mapping[str, float], parties: int, protection: str) -> str:
     """One line, such as ``AUC 0.7812, KS 0.4270, 5 banks, masking``."""
     figures = [f"{_FIGURES[name]} {metrics[name]:.4f}" for name in ("auc", "ks") if name in metrics]
-    return ", ".join([*(figures or ["nothing held out"]), f"{banks} banks", protection])
+    return ", ".join([*(figures or ["nothing held out"]), f"{parties} {members(protection)}", protection])
+
+
+def members(protection: str) -> str:
+    """What those who took part are called: in a vertical run, not all of them need be banks."""
+    return "parties" if protection == SEALED else "banks"
 
 
 def verdict_tags(line: str, verdict: Verdict | None) -> dict[str, str]:

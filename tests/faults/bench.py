@@ -102,7 +102,7 @@ class Bench:
             self.stack.folder, dict(zip(BANKS, iid_split(load_taiwan(), len(BANKS), seed=1).values(), strict=True))
         )
         self.stack.start_superlink(persistent=True)
-        self._consortium.write_node_files(self.stack, Path(self._sockets.name), opted_in=frozenset())
+        self._consortium.write_node_files(self.stack, Path(self._sockets.name))
         if self.small_disk is not None:
             self._move_vault(BANKS[0], self.small_disk)
         self.nodes = self.stack.register(self._consortium.flower_keys)

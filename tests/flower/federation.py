@@ -30,6 +30,7 @@ from riskfed.protocols.frames import Frame, Kind, decode_batch, encode_batch
 from riskfed.protocols.horizontal_xgboost import train
 from riskfed.protocols.opening import Seat
 from riskfed.protocols.party import Party
+from riskfed.protocols.program import Program
 from riskfed.protocols.records import Records
 from riskfed.protocols.socket_frames import receive_message, send_message
 from riskfed.schema import Schema
@@ -63,15 +64,25 @@ def local_booster() -> bytes:
     return simulate(records(), schema(), JOB).release.model
 
 
+def horizontal(vault: PartyVault, plan: Plan, journal: list[bytes] | None) -> Callable[[], Program[Any]]:
+    """A bank's side of `JOB`."""
+    own = Records.from_frame(records()[vault.bank], schema())
+    return partial(train, own, schema(), plan.job, journal=journal)
+
+
 class PartyVault:
     """One bank's party behind a UNIX socket, as the courier meets it; without a vault's policy and log.
 
     `refuse` is a reason to refuse the plan with, `delay` seconds before each answer, `fault` replaces an answer's bytes, and after
-    as many requests as each of `crashes` says it breaks off and forgets what it was doing, as a killed vault does.
+    as many requests as each of `crashes` says it breaks off and forgets what it was doing, as a killed vault does. `make` makes its
+    program, for a plan and what is left of an earlier attempt.
     """
+
+    make: Callable[[PartyVault, Plan, list[bytes] | None], Callable[[], Program[Any]]] = staticmethod(horizontal)
 
     def __init__(self, bank: str, identity: Identity, pinned: dict[str, str], path: Path) -> None:
         self.bank, self.path = bank, path
+        self.kept: dict[str, bytes] = {}
         self.refuse: str | None = None
         self.delay = 0.0
         self.fault: Callable[[bytes], bytes] = lambda answer: answer
@@ -129,23 +140,21 @@ class PartyVault:
             if self.refuse is not None:
                 return encode_batch([Frame(Kind.FAILED, 0, self.refuse.encode())])
             plan = Plan.from_json(frames[0].body)
-            own = Records.from_frame(records()[self.bank], schema())
-            journal = list(self.journal) if plan.attempt > 1 else None
-            program = partial(train, own, schema(), plan.job, journal=journal)
+            program = self.make(self, plan, list(self.journal) if plan.attempt > 1 else None)
             seat = Seat(self.bank, self._identity, self._pinned, plan)
-            self.party = Party(seat, program, keep=self.journal.append)
+            self.party = Party(seat, program, keep=self.journal.append, keep_beyond=self.kept.__setitem__)
             return self.party.begin()
         except RiskfedError as error:
             return encode_batch([Frame(Kind.FAILED, 0, str(error).encode())])
 
 
 @contextmanager
-def vaults() -> Iterator[dict[str, PartyVault]]:
+def vaults(banks: Iterable[str] = NODES, kind: type[PartyVault] = PartyVault) -> Iterator[dict[str, PartyVault]]:
     # A UNIX socket's path may have about a hundred bytes, fewer than some temporary folders of tests.
     folder = Path(tempfile.mkdtemp(prefix="rf"))
-    identities = {bank: Identity.generate() for bank in NODES}
+    identities = {bank: Identity.generate() for bank in banks}
     pinned = {bank: identity.public for bank, identity in identities.items()}
-    opened = {bank: PartyVault(bank, identities[bank], pinned, folder / f"{bank}.sock") for bank in NODES}
+    opened = {bank: kind(bank, identities[bank], pinned, folder / f"{bank}.sock") for bank in identities}
     try:
         yield opened
     finally:
@@ -154,8 +163,14 @@ def vaults() -> Iterator[dict[str, PartyVault]]:
         shutil.rmtree(folder)
 
 
-def context_for(vault: PartyVault, node_config: dict[str, Any] | None = None) -> Context:
-    return Context(1, NODES[vault.bank], {"vault": str(vault.path)} | (node_config or {}), RecordDict(), {})
+def context_for(vault: PartyVault, node_config: dict[str, Any] | None = None, node: int | None = None) -> Context:
+    return Context(
+        1,
+        NODES[vault.bank] if node is None else node,
+        {"vault": str(vault.path)} | (node_config or {}),
+        RecordDict(),
+        {},
+    )
 
 
 class InProcessGrid(Grid):

@@ -63,7 +63,7 @@ def test_the_plan_is_what_the_file_says(tmp_path: Path) -> None:
     [
         ({"transprot": "session"}, ConfigurationError, "run.json: transprot: Extra inputs"),
         ({"transport": "pigeon"}, ConfigurationError, "transport: Input should be 'session' or 'message'"),
-        ({"protection": "none"}, ConfigurationError, "protection: Input should be 'masking' or 'paillier'"),
+        ({"protection": "none"}, ConfigurationError, "protection: Input should be 'masking', 'paillier'"),
         ({"roster": {"ash": 1, "birch": 1, "cedar": 2}}, ConfigurationError, "two banks have the same node"),
         ({"limits": {"round_timeout": 0}}, ConfigurationError, "limits.round_timeout: Input should be greater than 0"),
         ({"session": {"port": 70000}}, ConfigurationError, "session.port"),

@@ -17,7 +17,7 @@ from riskfed.protocols.release_verdict import scorecard_of
 from riskfed.scoring import read_model, scale_of
 from riskfed.tracking.flavours import save_model
 from riskfed.tracking.model_check import edge_records, model_faults
-from riskfed.tracking.verdict import model_sha256
+from riskfed.tracking.verdict import form_facts
 from tests.reports.sample import SCHEMA, loans, scorecard_release
 
 ALONE = """
@@ -96,7 +96,7 @@ def test_records_that_do_not_meet_the_schema_are_refused(saved: Path, column: st
 def test_the_files_are_the_released_ones_and_name_no_place(saved: Path) -> None:
     release = scorecard_release()
     assert (saved / "model.json").read_bytes() == release.model
-    assert model_faults(saved, model_sha256(release) or "") == ()
+    assert model_faults(saved, form_facts(release)) == ()
     described = (saved / "MLmodel").read_text()
     assert str(Path(__file__).parents[2]) not in described
     requirements = {line.partition("==")[0] for line in (saved / "requirements.txt").read_text().split()}
@@ -108,7 +108,7 @@ def test_a_scorecard_that_scores_differently_is_noticed(tmp_path: Path) -> None:
     save_model(release, tmp_path, "m-2", "run")
     scorer = tmp_path / "model" / "scorecard_scorer.py"
     scorer.write_text(scorer.read_text().replace('side="right"', 'side="left"'))
-    (fault,) = model_faults(tmp_path / "model", model_sha256(release) or "")
+    (fault,) = model_faults(tmp_path / "model", form_facts(release))
     assert "disagree on" in fault
 
 
@@ -120,5 +120,5 @@ def test_a_spoilt_card_is_noticed(tmp_path: Path) -> None:
     card["fit"]["intercept"] += 1.0
     path.write_text(json.dumps(card))
     assert "the model is not the one that the banks released (sha256)" in model_faults(
-        tmp_path / "model", model_sha256(release) or ""
+        tmp_path / "model", form_facts(release)
     )

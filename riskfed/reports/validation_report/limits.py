@@ -23,6 +23,7 @@ _SHOWN_ELSEWHERE = frozenset(
     {
         "run",
         "banks",
+        "parties",
         "roster",
         "protection",
         "key_bits",
@@ -62,13 +63,20 @@ def limits(given: ReportInput) -> Section:
 def _statements(given: ReportInput) -> list[str]:
     evaluation, roster = given.release.evaluation, given.facts.get("roster", "")
     banks = [name.strip() for name in roster.split(",") if name.strip()]
-    protection = given.facts.get("protection", "")
-    under = f" ({protection})" if protection else ""
     return [
         "Rejected applicants are not in the records and were not inferred: all figures are about loans that were granted.",
         "An outcome is what the target column said on the day of the run: a loan that may yet default counts as good unless the banks "
         "left it out.",
         *([] if evaluation is None else _cells(evaluation)),
+        *(_by_columns(given) if given.release.partners else _by_rows(banks, given.facts.get("protection", ""))),
+        _FORMS[given.release.form],
+    ]
+
+
+def _by_rows(banks: list[str], protection: str) -> list[str]:
+    """Of a run of banks that hold different customers."""
+    under = f" ({protection})" if protection else ""
+    return [
         *([f"The loans are those of {listed(banks)}, and of no one else."] if banks else []),
         "The operator saw who took part, the kinds, sizes and times of messages, and this result. Every sum was protected"
         f"{under}: the operator saw no loan, no figure of a single bank that did not choose to show it, and no sum but what the result "
@@ -77,7 +85,20 @@ def _statements(given: ReportInput) -> list[str]:
         "rest work together.",
         "The result does not depend on which bank holds which loan: the same loans spread over other banks give the same figures and "
         "the same model.",
-        _FORMS[given.release.form],
+    ]
+
+
+def _by_columns(given: ReportInput) -> list[str]:
+    """Of a run of parties that hold different columns of the same customers."""
+    names = listed([partner.party for partner in given.release.partners])
+    holder = given.facts.get("label_holder", "the label holder")
+    return [
+        f"All figures are about customers whom {holder} and {names} have in common, and are measured at {holder}.",
+        "The operator saw who took part, the kinds, sizes and times of sealed messages, and this result.",
+        f"{holder} saw which way each common customer goes at a split of {names}, and sums of its own gradients by their bins: neither "
+        f"their values nor their thresholds. {names} saw which customers are common and which of them a node holds: neither labels nor "
+        "gradients nor counts of defaults.",
+        f"The model is not whole here: what {names} added stands in the trees as columns of zeros and ones.",
     ]
 
 

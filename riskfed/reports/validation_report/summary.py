@@ -176,7 +176,7 @@ def _modelled(given: ReportInput) -> list[tuple[str, str]]:
         ("Window", _window(given)),
         ("Features offered", f"{len(schema.features)}, schema {schema.name} {schema.version}"),
         ("Who took part", facts.get("roster") or _banks(given)),
-        ("Protection of sums", _protection(given)),
+        ("Protection", _sealed(given)) if given.release.partners else ("Protection of sums", _protection(given)),
         ("Champion", facts.get("champion", "") or _champion(given)),
         ("Registered as", facts.get("registered", "")),
         ("Run", ", ".join(filter(None, (facts.get("run", ""), period, facts.get("transport", ""), *volume)))),
@@ -192,6 +192,13 @@ def _banks(given: ReportInput) -> str:
 def _protection(given: ReportInput) -> str:
     named, bits = given.facts.get("protection", ""), given.facts.get("key_bits", "")
     return f"{named}, {bits} bits" if named == "paillier" and bits else named
+
+
+def _sealed(given: ReportInput) -> str:
+    bits = given.facts.get("key_bits", "")
+    return "sealed envelopes between the parties; gradients under the label holder's Paillier key" + (
+        f" of {bits} bits" if bits else ""
+    )
 
 
 def _champion(given: ReportInput) -> str:
