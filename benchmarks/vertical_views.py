@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from riskfed.jobs import VerticalXgboost
 from riskfed.plan import SEALED, Plan
 from riskfed.protocols.local import LocalSwitchboard
-from riskfed.protocols.opening import Seat
-from riskfed.protocols.party import Party
 from riskfed.protocols.program import Exchange, Program
 from riskfed.protocols.programs import program_for
 from riskfed.protocols.records import Records
@@ -30,7 +28,7 @@ from riskfed.protocols.switchboard import Switchboard
 from riskfed.protocols.vertical import feature_holder, label_holder
 from riskfed.protocols.vertical.messages import Choices, Gradients, Nodes, read_decisions, read_order
 from riskfed.schema import Schema
-from riskfed.secure.keys import Identity
+from riskfed.simulation.traffic import parties_for
 
 _ORDER: Final = "vertical, order"
 _ANSWER: Final = "vertical, answer"
@@ -159,12 +157,10 @@ def run_overheard(
         schema_fingerprint=schema.fingerprint,
         protection=SEALED,
     )
-    identities = {name: Identity.generate() for name in roster}
-    pinned = {name: identity.public for name, identity in identities.items()}
-    parties = {}
-    for name in roster:
-        program = program_for(job, records[name], schema, bank=name, roster=roster, kept=lambda _: kept)
-        parties[name] = Party(Seat(name, identities[name], pinned, plan), partial(_overheard, name, program, heard))
+    programs = {
+        name: program_for(job, records[name], schema, bank=name, roster=roster, kept=lambda _: kept) for name in roster
+    }
+    parties = parties_for(plan, {name: partial(_overheard, name, programs[name], heard) for name in roster})
     with unencrypted():
         LocalSwitchboard(Switchboard(plan, transport="local"), parties, roster).run()
     return {name: party.outcome for name, party in parties.items()}

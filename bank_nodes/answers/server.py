@@ -5,7 +5,6 @@ It holds no key of the federation and cannot reach the vault. Start it by ``risk
 
 from __future__ import annotations
 
-import socket
 import ssl
 from typing import Any
 
@@ -21,6 +20,7 @@ from bank_nodes.answers.settings import AnswersConfig
 from bank_nodes.config import NodeConfig
 from bank_nodes.holdings import load_records, load_schema
 from riskfed.errors import ConfigurationError
+from riskfed.listening import authority_of, listen_on
 from riskfed.log_output import configure_logging
 from riskfed.peer_certificate import PeerCertificateProtocol
 
@@ -49,7 +49,7 @@ def answer(config: NodeConfig) -> None:
         raise ConfigurationError(f"{config.bank} is the label holder; only feature holders answer")
     customers = Customers(load_records(config.data, schema), schema)
     parts = PartFolder(config.vault.models, schema)
-    with AnswersLog(settings.log) as log, _listen(settings) as listening:
+    with AnswersLog(settings.log) as log, listen_on(settings.host, settings.port) as listening:
         allowance = Allowance(settings.per_minute, settings.per_day, log.answered_today)
         server = uvicorn.Server(
             _uvicorn(settings, AnswersEndpoint(customers, parts, settings.client_of, allowance, log))
@@ -57,9 +57,7 @@ def answer(config: NodeConfig) -> None:
         limits = {"per_minute": settings.per_minute, "per_day": settings.per_day}
         log.record("opened", clients={name: list(known) for name, known in settings.clients.items()}, **limits)
         diary.info("answering", bank=config.bank, customers=len(customers), parts=len(parts))
-        address, port = listening.getsockname()[:2]
-        shown = f"[{address}]" if ":" in address else address
-        print(f"{config.bank} answers on https://{shown}:{port}{PATH}", flush=True)
+        print(f"{config.bank} answers on https://{authority_of(listening)}{PATH}", flush=True)
         server.run(sockets=[listening])
 
 
@@ -96,16 +94,3 @@ def _uvicorn(settings: AnswersConfig, app: Any) -> uvicorn.Config:
     # A client's own certificate may stand in place of an authority's.
     config.ssl.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return config
-
-
-def _listen(settings: AnswersConfig) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listening = socket.create_server((settings.host, settings.port), family=family)
-        # Connections inherit it: without it, a small answer waits 40 ms for the client's acknowledgement.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listening
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}); choose another"
-        ) from None

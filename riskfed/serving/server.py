@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 
 from riskfed.errors import ConfigurationError
+from riskfed.listening import authority_of, listen_on
 from riskfed.log_output import configure_logging
 from riskfed.serving.access.mutual_tls import PeerCertificateProtocol
 from riskfed.serving.api.app import create_app
@@ -32,7 +33,7 @@ def serve(settings: ServingSettings) -> None:
     configure_logging()
     service = service_of(settings)
     try:
-        with _listen(settings.listen) as listening:
+        with listen_on(settings.listen.host, settings.listen.port) as listening:
             service.live.start()
             server = uvicorn.Server(_uvicorn(settings, create_app(service, poll_seconds=settings.model.poll_seconds)))
             _announce(settings.listen, listening, str(service.engine().model))
@@ -74,23 +75,8 @@ def _uvicorn(settings: ServingSettings, app: Any) -> uvicorn.Config:
     return config
 
 
-def _listen(listen: ListenSettings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    try:
-        listening = socket.create_server((listen.host, listen.port), family=family)
-        # Connections inherit it: without it, asyncio lets a small answer wait 40 ms for the client's acknowledgement.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listening
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {listen.host} port {listen.port} ({error.strerror}); choose another"
-        ) from None
-
-
 def _announce(listen: ListenSettings, listening: socket.socket, model: str) -> None:
-    address, number = listening.getsockname()[:2]
-    shown = f"[{address}]" if ":" in address else address
     scheme = "http" if listen.certificate is None else "https"
     if scheme == "http" and not listen.is_loopback:
         _log.warning("listening beyond this machine without TLS: keys can be read on the way, unless a gateway has TLS")
-    print(f"scoring with {model} on {scheme}://{shown}:{number}/v1/score", flush=True)
+    print(f"scoring with {model} on {scheme}://{authority_of(listening)}/v1/score", flush=True)
