@@ -21,7 +21,7 @@ from typing import Final, Protocol, Self
 import structlog
 
 from riskfed.errors import ConfigurationError, RemoteProtocolError
-from riskfed.protocols.frames import Kind
+from riskfed.protocols.frames import Kind, first_kind
 from riskfed.protocols.socket_frames import receive_message, send_message
 
 MOST_CONNECTIONS: Final = 32
@@ -33,7 +33,7 @@ LARGE_MESSAGE_BYTES: Final = 1 << 20
 _REFUSALS_AT_ONCE: Final = 200
 _REFUSALS_PER_SECOND: Final = 10.0
 """Every refusal is written to the vault's log: a flood of them must not fill the disk."""
-_REFUSALS: Final = (bytes([Kind.FAILED]), bytes([Kind.LOST]))
+_REFUSALS: Final = frozenset((Kind.FAILED, Kind.LOST))
 _BACKLOG: Final = 64
 _PAUSE_SECONDS: Final = 0.1
 _SHORT_OF: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED))
@@ -191,7 +191,7 @@ class Listener:
             label, batch = request
             line.busy = True
             answer = self._service.handle(label, batch, line)
-        refused = answer[:1] in _REFUSALS
+        refused = first_kind(answer) in _REFUSALS
         line.carries_run = bool(answer) and not refused
         if refused:
             self._refusals.wait()

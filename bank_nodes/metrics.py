@@ -21,7 +21,7 @@ from bank_nodes.holdings import Holdings
 from bank_nodes.listener import Service
 from riskfed.errors import RiskfedError
 from riskfed.metrics_file import MetricsFile
-from riskfed.protocols.frames import Kind
+from riskfed.protocols.frames import Kind, first_kind
 
 _WRITE_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -94,11 +94,11 @@ class VaultMetrics:
             self._sent.inc(len(answer))
             self._seconds.observe(seconds)
             self._active.set_to_current_time()
-            for result in self._results(label, _kind(batch), _kind(answer)):
+            for result in self._results(label, first_kind(batch), first_kind(answer)):
                 self._runs.labels(result).inc()
             self._run_open.set(self._open is not None)
 
-    def _results(self, label: str, asked: int | None, answered: int | None) -> list[str]:
+    def _results(self, label: str, asked: Kind | None, answered: Kind | None) -> list[str]:
         """What became of runs by this request, told from the first frame of either side as `bank_nodes.run_service` has it."""
         was_open = self._open == label
         if Kind.FAILED in (asked, answered):
@@ -158,7 +158,7 @@ def metered(service: Service, holdings: Holdings | RiskfedError, config: NodeCon
         yield service
         return
     if isinstance(holdings, Holdings):
-        rows, schema = len(holdings.records), holdings.schema.fingerprint
+        rows, schema = len(holdings.records or ()), holdings.schema.fingerprint
         metrics = VaultMetrics(config.metrics.file, config.bank, rows=rows, schema=schema)
     else:
         metrics = VaultMetrics(config.metrics.file, config.bank, rows=None)
@@ -169,7 +169,3 @@ def metered(service: Service, holdings: Holdings | RiskfedError, config: NodeCon
 def rounded(rows: int) -> int:
     """To two digits, and to hundreds at least."""
     return round(rows, -max(len(str(rows)) - 2, 2))
-
-
-def _kind(batch: bytes) -> int | None:
-    return batch[0] if batch else None

@@ -30,9 +30,11 @@ def add_up(programs: Sequence[Program[Any]]) -> list[Any]:
             return results
         assert len({type(request) for request in requests}) == 1, "parties are out of step"
         if isinstance(requests[0], Sum):
-            assert len({request.bound for request in requests}) == 1, "parties state different bounds"
+            bound = requests[0].bound
+            assert all(np.array_equal(request.bound, bound) for request in requests), "parties state different bounds"
             pooled = np.sum([request.values for request in requests], axis=0, dtype=np.int64)
-            assert all(abs(int(value)) <= requests[0].bound for value in pooled), "the pooled sum is above its bound"
+            assert (np.abs(pooled) <= bound).all(), "the pooled sum is above its bound"
+            assert all((np.abs(request.values) <= bound).all() for request in requests), "a party's own is above it"
             answers = [pooled] * len(programs)
         else:
             answers = [None] * len(programs)

@@ -20,7 +20,7 @@ from riskfed.errors import BankLostError, ConfigurationError, RemoteProtocolErro
 from riskfed.flower.codec import COURIER_ERROR, COURIER_LOST, Setting, decode, encode, seconds, text
 from riskfed.flower.session_client import SessionStream, dial
 from riskfed.flower.session_wire import Invitation
-from riskfed.protocols.frames import Frame, Kind, encode_batch
+from riskfed.protocols.frames import Frame, Kind, encode_batch, first_kind
 from riskfed.protocols.socket_frames import receive_message, send_message
 
 _log = logging.getLogger("riskfed.courier")
@@ -162,4 +162,4 @@ def _batch(kind: Kind, reason: str) -> bytes:
 
 
 def _ends(batch: bytes) -> bool:
-    return batch[:1] in (bytes([Kind.FAILED]), bytes([Kind.LOST]))
+    return first_kind(batch) in {Kind.FAILED, Kind.LOST}

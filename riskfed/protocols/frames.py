@@ -2,12 +2,17 @@
 
 A frame is ``kind (1 byte) | step (4) | length (8) | body``, big-endian. A batch is one or more frames; only the last of a batch
 waits for an answer. Decoding is strict: every byte must be accounted for.
+
+What travels in plain, such as plans and releases, is compressed unless it is short: the highest bit of the kind says so, and
+the body is a zlib stream (RFC 1950). What is protected is noise, which nothing makes shorter, and envelopes are left alone because
+the length of a compressed text tells of its content.
 """
 
 from __future__ import annotations
 
 import enum
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +21,10 @@ from riskfed.errors import RemoteProtocolError
 _HEADER = struct.Struct(">BIQ")
 _PART = struct.Struct(">HQ")
 MAXIMUM_BATCH_BYTES = 1 << 30
+MAXIMUM_EXPANDED_BYTES = 1 << 26
+"""Most that the compressed frames of one batch may expand to; what is longer travels as it is."""
+_COMPRESSED = 0x80
+_WORTH_COMPRESSING = 512
 EVERYONE = "*"
 """Recipient of an exchanged payload that goes to every other bank."""
 
@@ -36,6 +45,10 @@ class Kind(enum.IntEnum):
     LOST = 11  # B -> S  why this bank cannot go on now, though another attempt may: its vault was restarted, for one
 
 
+PLAIN = frozenset({Kind.PLAN, Kind.PROGRESS, Kind.OWN_METRICS, Kind.RELEASE, Kind.FAILED, Kind.LOST})
+"""Kinds that are not protected; nothing in them is of a single bank but what it chose to show."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One frame: what it is for, the step it belongs to, and its bytes."""
@@ -48,32 +61,62 @@ class Frame:
 def encode_batch(frames: Sequence[Frame]) -> bytes:
     """Join frames into a batch."""
     pieces: list[bytes] = []
+    left = MAXIMUM_EXPANDED_BYTES
     for frame in frames:
-        pieces += (_HEADER.pack(frame.kind, frame.step, len(frame.body)), frame.body)
+        kind, body = int(frame.kind), frame.body
+        if frame.kind in PLAIN and _WORTH_COMPRESSING <= len(body) <= left:
+            kind, body, left = kind | _COMPRESSED, zlib.compress(body), left - len(body)
+        pieces += (_HEADER.pack(kind, frame.step, len(body)), body)
     return b"".join(pieces)
+
+
+def first_kind(batch: bytes) -> Kind | None:
+    """Kind of a batch's first frame, which is not read any further; None of an empty batch, or one of unknown kind."""
+    kind = batch[0] & ~_COMPRESSED if batch else 0
+    return Kind(kind) if kind in Kind._value2member_map_ else None
 
 
 def decode_batch(batch: bytes) -> list[Frame]:
     """Split a batch into its frames.
 
     Raises:
-        RemoteProtocolError: empty, too long, cut short, or of unknown kind.
+        RemoteProtocolError: empty, too long, cut short, of unknown kind, or compressed otherwise than `encode_batch` does.
     """
     if not batch or len(batch) > MAXIMUM_BATCH_BYTES:
         raise RemoteProtocolError(f"batch of {len(batch)} bytes; expected 1 to {MAXIMUM_BATCH_BYTES}")
-    frames, at = [], 0
+    frames, at, left = [], 0, MAXIMUM_EXPANDED_BYTES
     while at < len(batch):
         if len(batch) - at < _HEADER.size:
             raise RemoteProtocolError("batch ends inside a frame's header")
-        kind, step, length = _HEADER.unpack_from(batch, at)
+        marked, step, length = _HEADER.unpack_from(batch, at)
         at += _HEADER.size
         if length > len(batch) - at:
             raise RemoteProtocolError("batch ends inside a frame's body")
-        if kind not in Kind._value2member_map_:
-            raise RemoteProtocolError(f"unknown frame kind {kind}")
-        frames.append(Frame(Kind(kind), step, batch[at : at + length]))
+        kind, body = marked & ~_COMPRESSED, batch[at : at + length]
+        if kind not in Kind._value2member_map_ or (marked != kind and kind not in PLAIN):
+            raise RemoteProtocolError(f"unknown frame kind {marked}")
+        if marked != kind:
+            body = _expanded(body, left)
+            left -= len(body)
+        frames.append(Frame(Kind(kind), step, body))
         at += length
     return frames
+
+
+def _expanded(body: bytes, most: int) -> bytes:
+    """The content of a zlib stream, of which no more than `most` bytes are ever made."""
+    stream = zlib.decompressobj()
+    try:
+        content = stream.decompress(body, most + 1)
+    except zlib.error:
+        raise RemoteProtocolError("a compressed frame is malformed") from None
+    if len(content) > most:
+        raise RemoteProtocolError(
+            f"the compressed frames of a batch expand to more than {MAXIMUM_EXPANDED_BYTES} bytes"
+        )
+    if not stream.eof or stream.unused_data:
+        raise RemoteProtocolError("a compressed frame is cut short, or goes on behind its end")
+    return content
 
 
 def encode_parts(parts: Mapping[str, bytes]) -> bytes:

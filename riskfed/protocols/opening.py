@@ -32,9 +32,9 @@ from riskfed.secure.masking import MaskingProtection
 from riskfed.secure.paillier import PaillierProtection
 from riskfed.secure.protection import Protection
 from riskfed.secure.sealed import open_sealed, seal
+from riskfed.secure.slots import Bound
 
 CANARY_LENGTH = 1024
-CANARY_BOUND = 1 << 56
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def modulus_of(plan: Plan, public: bytes) -> int | None:
 
 
 def sum_over_banks(
-    seat: Seat, protection: Protection, values: np.ndarray, bound: int
+    seat: Seat, protection: Protection, values: np.ndarray, bound: Bound
 ) -> Generator[Ask | Tell, Any, np.ndarray]:
     """Protect, have added, reveal: the pooled (k,) int64 sum of every bank's `values`."""
     step = seat.step
@@ -197,7 +197,7 @@ def _prove_seal(seat: Seat, keys: SessionKeys) -> Conversation:
 def _prove(seat: Seat, keys: SessionKeys, protection: Protection, modulus: int | None) -> Conversation:
     own = canary.canary_values(keys, seat.name, CANARY_LENGTH)
     step = seat.step
-    wire = protection.protect(own, step, CANARY_BOUND)
+    wire = protection.protect(own, step, canary.CANARY_BOUND)
     canary.check_upload(seat.plan.protection, seat.plan.key_bits, CANARY_LENGTH, wire, modulus=modulus)
     if canary.plaintext_on_wire(own, wire):
         raise ProtectionError(

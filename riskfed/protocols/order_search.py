@@ -148,22 +148,29 @@ class RankSearch:
     Attributes:
         ranks: (t,) int64, rank of each target within its prefix, from 0.
         prefixes: (t,) uint64, the bits known so far.
+        counts: (t,) int64, how many numbers of the list begin with each prefix.
         bits: how many bits those are.
     """
 
     ranks: np.ndarray
     prefixes: NDArray[np.uint64]
+    counts: NDArray[np.int64]
     bits: int = 0
 
     @classmethod
-    def for_ranks(cls, ranks: np.ndarray) -> RankSearch:
-        """Start with nothing known."""
-        return cls(ranks.astype(np.int64), np.zeros(len(ranks), dtype=np.uint64))
+    def for_ranks(cls, ranks: np.ndarray, length: int) -> RankSearch:
+        """Start with nothing known but the list's length."""
+        return cls(ranks.astype(np.int64), np.zeros(len(ranks), dtype=np.uint64), np.full(len(ranks), length))
 
     @property
     def open_prefixes(self) -> NDArray[np.uint64]:
         """(p,) the distinct prefixes whose children are to be counted next."""
         return np.unique(self.prefixes)
+
+    def bounds(self) -> NDArray[np.int64]:
+        """(p * FAN_OUT,) bounds of the counts that `narrow` takes: a prefix's children share its numbers among them."""
+        _, first = np.unique(self.prefixes, return_index=True)
+        return np.repeat(self.counts[first], FAN_OUT)
 
     def narrow(self, pooled: np.ndarray) -> None:
         """Descend by one level, given the pooled (p, FAN_OUT) counts under `open_prefixes`."""
@@ -172,5 +179,6 @@ class RankSearch:
         child = (reached <= self.ranks[:, None]).sum(axis=1)
         below = np.where(child > 0, np.take_along_axis(reached, np.maximum(child - 1, 0)[:, None], axis=1)[:, 0], 0)
         self.ranks = self.ranks - below
+        self.counts = pooled[row, child]
         self.prefixes = (self.prefixes << np.uint64(FAN_OUT_BITS)) | child.astype(np.uint64)
         self.bits += FAN_OUT_BITS

@@ -21,13 +21,14 @@ class Sum:
 
     Attributes:
         values: (k,) int64, this bank's share. Every bank yields the same k.
-        bound: proven bound on the magnitude of every element of the pooled sum, known to all banks alike, at most 2^62.
+        bound: proven bound on the magnitude of every element of the pooled sum, or (k,) int64 with one for each; known to all banks
+            alike, at most 2^62. It costs the bits that it has, and nothing at all where it is 0.
 
     The answer is the pooled (k,) int64 array.
     """
 
     values: np.ndarray = field(repr=False)
-    bound: int
+    bound: int | np.ndarray = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

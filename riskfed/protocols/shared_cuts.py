@@ -57,10 +57,11 @@ def shared_cuts(records: Records, schema: Schema, job: XgboostParameters, thread
     own = workers.each(lambda i: ColumnCounts(partial(records.column, searched[i].position)), len(searched))
 
     rows = yield Sum(np.array([len(counts) for counts in own], dtype=np.int64), COUNT_BOUND)  # 1
-    searches = [RankSearch.for_ranks(_ranks(int(n), c.max_bin)) for n, c in zip(rows, searched, strict=True)]
+    searches = [RankSearch.for_ranks(_ranks(n, c.max_bin), n) for n, c in zip(rows.tolist(), searched, strict=True)]
     for _ in range(job.cut_rounds):  # 2
         local = workers.each(lambda i: own[i].children(searches[i].open_prefixes, searches[i].bits), len(own))
-        pooled = yield Sum(np.concatenate([counts.ravel() for counts in [*local, _NOTHING]]), COUNT_BOUND)
+        bounds = np.concatenate([search.bounds() for search in searches] or [np.zeros(0, dtype=np.int64)])
+        pooled = yield Sum(np.concatenate([counts.ravel() for counts in [*local, _NOTHING]]), bounds)
         _narrow(searches, pooled)
 
     found = iter(searches)  # 3

@@ -20,12 +20,16 @@ from typing import Final
 import numpy as np
 
 from riskfed.errors import ProtectionError
+from riskfed.secure.integrity import tagged_widths
 from riskfed.secure.keys import SessionKeys
-from riskfed.secure.packing import slots_per_plaintext
+from riskfed.secure.packing import plaintext_slices
 from riskfed.secure.primitives import Keystream
 from riskfed.secure.protection import HEADER_BYTES, Header
+from riskfed.secure.slots import slot_widths, words_for
 
 CANARY_BITS: Final = 47
+CANARY_BOUND: Final = 2**55 - 1
+"""Room for 255 canaries in slots of 7 bytes: at the edges of bytes they would be seen, were they not protected."""
 MINIMUM_BODY_BYTES: Final = 4096
 """Below this a histogram of bytes says little."""
 CHI_SQUARE_LIMIT: Final = 415.0
@@ -83,7 +87,7 @@ def check_upload(name: str, key_bits: int, count: int, wire: bytes, *, modulus: 
     Args:
         name: the scheme agreed on.
         key_bits: length of the Paillier modulus; not used by masking.
-        count: number of values, enough for a body of MINIMUM_BODY_BYTES.
+        count: number of values, protected with the bound CANARY_BOUND, enough for a body of MINIMUM_BODY_BYTES.
         wire: the message.
         modulus: the Paillier modulus, to find ciphertexts without obfuscation.
 
@@ -96,11 +100,10 @@ def check_upload(name: str, key_bits: int, count: int, wire: bytes, *, modulus: 
         raise ProtectionError(
             f"got {header.count} values under {header.scheme}; the banks agreed on {count} under {name}"
         )
-    item, items = 8, header.slots
+    widths = tagged_widths(slot_widths(CANARY_BOUND, count))
+    item, items = 8, words_for(widths)
     if name == "paillier":
-        if not 40 <= header.width <= 64:
-            raise ProtectionError(f"got slots of {header.width} bits; expected 40 to 64")
-        item, items = 2 * -(-key_bits // 8), -(-header.slots // slots_per_plaintext(key_bits, header.width))
+        item, items = 2 * -(-key_bits // 8), len(plaintext_slices(widths, key_bits))
     if len(wire) != HEADER_BYTES + items * item:
         raise ProtectionError(
             f"the upload has {len(wire)} bytes; {name} of {count} values takes {HEADER_BYTES + items * item}"

@@ -20,10 +20,14 @@ tags. Because of the pads, what it has is independent of s and x. Let it turn (V
 If not, that block's E_k is not 0, and x_k E_k takes any one value mod 2^217 for at most one x_k of 2^64, because
 |(x - x') E_k| < 2^64 * 2^12 * 2^64 * 2^64 = 2^204 is no multiple of 2^217.
 
+Slots lie side by side in one integer (`riskfed.secure.slots`), and what a server adds to that may carry from one into
+the next. So e and c depend on V and T as well, but on nothing else that the server does not choose; with V and T known
+to it they are its choice, made before s and x are seen, and the argument stands.
+
 Two simpler ways would not do. Modulo a known prime of 31 bits, adding the prime to a 64-bit value would pass. Without
 pads, the server could multiply a whole homomorphic sum by a constant, tag and all.
 
-The tag travels as seven limbs of 31 bits. The sum of a limb over at most 255 banks is below 2^39 and fits any slot.
+The tag travels as seven limbs of 31 bits. The sum of a limb over at most 255 banks is below 2^39.
 """
 
 from __future__ import annotations
@@ -38,10 +42,12 @@ from numba.extending import intrinsic
 from riskfed.errors import ProtectionError
 from riskfed.secure.keys import SessionKeys
 from riskfed.secure.primitives import Keystream
+from riskfed.secure.slots import Widths, slot_widths
 
 TAG_SLOTS: Final = 7
 _LIMB_BITS: Final = 31
 _MODULUS_BITS: Final = TAG_SLOTS * _LIMB_BITS
+_LIMB_SUM: Final = 2**39 - 1
 _BLOCK: Final = 4096
 _PAD_BYTES: Final = 28  # the least whole number of bytes for _MODULUS_BITS
 
@@ -63,6 +69,11 @@ def append_tags(values: np.ndarray, keys: SessionKeys, step: int, out: np.ndarra
     tag = _hash(tagged[: len(values)], keys, step) + _pads(keys, step)[keys.own_name]
     tagged[len(values) :] = [(tag >> (_LIMB_BITS * i)) & (2**_LIMB_BITS - 1) for i in range(TAG_SLOTS)]
     return tagged
+
+
+def tagged_widths(widths: Widths) -> Widths:
+    """(n + TAG_SLOTS,) uint8 bits of the slots of values and tag, from the (n,) of the values."""
+    return np.append(widths, slot_widths(_LIMB_SUM, TAG_SLOTS))
 
 
 def verify_and_strip(total: np.ndarray, keys: SessionKeys, step: int) -> np.ndarray:

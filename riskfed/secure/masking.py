@@ -2,15 +2,18 @@
 4.0.1).
 
     part of bank u = v_u + sum_{w after u} m_uw - sum_{w before u} m_uw (+ pad, if u is the first of the roster)
-    mod 2^64
+    mod 2^T
+
+v_u is all of the bank's values and its tag in one long integer of T bits, a multiple of 64 (`riskfed.secure.slots`).
 
 Secret: pair masks m_uw (known to u and w) and the pad (known to all banks, not to the server), each an AES-256-CTR
-stream under a fresh HKDF key of run, attempt, roster, plan, step and slot layout.
+stream of T bits under a fresh HKDF key of run, attempt, roster, plan, step and slot layout.
 
 Who learns what. The server sees single parts, each behind a mask that it does not know, and their sum, which is the
-pooled values behind the pad: uniform to it. One bank's pad suffices, because only the full sum is free of pair masks,
-and the pad is in every full sum exactly once; a sum that lacks a bank, the first or another, still has pair masks on
-it. The banks remove the pad and see the pooled values. The server together with k banks learns the sum of the others'
+pooled values behind the pad: uniform mod 2^T to it, whatever the slots' widths are, because a mask is drawn for the
+integer as a whole and carries are part of its group. One bank's pad suffices, because only the full sum is free of pair
+masks, and the pad is in every full sum exactly once; a sum that lacks a bank, the first or another, still has pair masks
+on it. The banks remove the pad and see the pooled values. The server together with k banks learns the sum of the others'
 values; it can read no single one of them while at least two banks are honest. An outsider learns what the server
 learns.
 
@@ -19,6 +22,7 @@ Why no (key, nonce) repeats: keys are bound to the step, and `SessionKeys.use_st
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -27,6 +31,7 @@ import numpy as np
 from riskfed.errors import RemoteProtocolError
 from riskfed.secure.primitives import Keystream
 from riskfed.secure.protection import HEADER_BYTES, Header, StepwiseProtection, header_of_sum
+from riskfed.secure.slots import Widths, Words, add_words, read_slots, subtract_words, words_for, write_slots
 
 _WORD: Final = np.dtype("<u8")
 _CHUNK: Final = Keystream.CHUNK // _WORD.itemsize
@@ -37,38 +42,34 @@ class MaskingProtection(StepwiseProtection):
 
     name: str = "masking"
 
-    def _width(self, _bound: int) -> int:
-        return 64
+    def _items(self, widths: Widths) -> int:
+        return words_for(widths)
 
-    def _encrypt(self, buffer: np.ndarray, header: Header) -> bytes:
-        """Mask the slots where they lie, chunk by chunk, so that each stream stays in the cache; 8 bytes a slot."""
+    def _encrypt(self, slots: np.ndarray, widths: Widths, header: Header) -> bytes:
         own, keys = self._keys.own_name, self._keys
-        label = self._label("pair mask", header)
+        label = _label("pair mask", widths)
         plus = [Keystream(keys.derive_pair(o, label, header.step)) for o in keys.others if o > own]
         minus = [Keystream(keys.derive_pair(o, label, header.step)) for o in keys.others if o < own]
         if own == keys.context.roster[0]:
-            plus.append(self._pad(header))
-        message = buffer.astype(_WORD, copy=False).view(np.uint8)
+            plus.append(self._pad(widths, header))
+        message = np.empty(HEADER_BYTES + _WORD.itemsize * header.items, dtype=np.uint8)
         message[:HEADER_BYTES] = np.frombuffer(header.to_bytes(), dtype=np.uint8)
-        _apply(message[HEADER_BYTES:].view(_WORD), plus, minus)
+        words = message[HEADER_BYTES:].view(_WORD)
+        write_slots(slots, widths, words)
+        _apply(words, plus, minus)
         return message.tobytes()
 
-    def _decrypt(self, combined: bytes, _shares: Mapping[str, bytes], header: Header) -> np.ndarray:
+    def _decrypt(self, combined: bytes, _shares: Mapping[str, bytes], widths: Widths, header: Header) -> np.ndarray:
         words = _body(combined, header).copy()
-        _apply(words, [], [self._pad(header)])
-        return words.view("<i8").astype(np.int64, copy=False)
+        _apply(words, [], [self._pad(widths, header)])
+        return read_slots(words, widths)
 
-    def _pad(self, header: Header) -> Keystream:
-        return Keystream(self._keys.derive(self._label("pad", header), header.step))
-
-    @staticmethod
-    def _label(purpose: str, header: Header) -> str:
-        # The number of values is bound too: a step answered with another length would not be under the same stream.
-        return f"masking, {purpose}, {header.count} values"
+    def _pad(self, widths: Widths, header: Header) -> Keystream:
+        return Keystream(self._keys.derive(_label("pad", widths), header.step))
 
 
 class MaskingCombiner:
-    """The server's side: addition mod 2^64 of bytes that are noise to it."""
+    """The server's side: addition mod 2^T of long integers that are noise to it."""
 
     def __init__(self) -> None:
         self._buffer = np.empty(0, dtype=np.uint8)
@@ -87,23 +88,29 @@ class MaskingCombiner:
         total = self._buffer[HEADER_BYTES:].view(_WORD)
         total[:] = bodies[0]
         for body in bodies[1:]:
-            total += body
+            add_words(total, body, 0)
         return self._buffer.tobytes()
 
 
-def _apply(words: np.ndarray, plus: Sequence[Keystream], minus: Sequence[Keystream]) -> None:
+def _label(purpose: str, widths: Widths) -> str:
+    # The layout is bound too: a step that banks laid out differently is not under the same stream.
+    return f"masking, {purpose}, slots {hashlib.sha256(widths.tobytes()).hexdigest()}"
+
+
+def _apply(words: Words, plus: Sequence[Keystream], minus: Sequence[Keystream]) -> None:
+    """Add and subtract streams mod 2^T, chunk by chunk, so that each stays in the cache."""
+    carries, borrows = [0] * len(plus), [0] * len(minus)
     for start in range(0, len(words), _CHUNK):
         chunk = words[start : start + _CHUNK]
-        for stream in plus:
-            chunk += stream.words(len(chunk))
-        for stream in minus:
-            chunk -= stream.words(len(chunk))
+        for i, stream in enumerate(plus):
+            carries[i] = add_words(chunk, stream.words(len(chunk)), carries[i])
+        for i, stream in enumerate(minus):
+            borrows[i] = subtract_words(chunk, stream.words(len(chunk)), borrows[i])
 
 
-def _body(message: bytes, header: Header) -> np.ndarray:
-    if header.width != 64 or len(message) != HEADER_BYTES + _WORD.itemsize * header.slots:
+def _body(message: bytes, header: Header) -> Words:
+    if len(message) != HEADER_BYTES + _WORD.itemsize * header.items:
         raise RemoteProtocolError(
-            f"a masked message has {len(message)} bytes and slots of {header.width} bits; expected "
-            f"{HEADER_BYTES + _WORD.itemsize * header.slots} bytes and 64 bits"
+            f"a masked message has {len(message)} bytes; expected {HEADER_BYTES + _WORD.itemsize * header.items}"
         )
     return np.frombuffer(message, dtype=_WORD, offset=HEADER_BYTES)

@@ -1,100 +1,89 @@
 """Many small signed integers in one big one, so that a Paillier plaintext carries dozens of values.
 
-    plaintext = sum_i v_i 2^(w i),  |v_i| < 2^(w-1)
+    plaintext = sum_i v_i 2^(o_i),  |v_i| < 2^(w_i - 1)
 
-is one signed integer, and it stays additive: the sum of plaintexts is the plaintext of the sums. (A bias per value
-would have to be counted bank by bank; here it is added only to decode, once.) Slot widths are whole bytes, so that
-packing is a copy of memory.
+is one signed integer, and it stays additive: the sum of plaintexts is the plaintext of the sums. Slots are those of
+`riskfed.secure.slots`, as many to a plaintext as fit, in order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from gmpy2 import mpz
 
 from riskfed.errors import ProtectionError
-
-MINIMUM_WIDTH: Final = 40
-"""Room for the sum of 255 limbs of 31 bits, with a sign (`riskfed.secure.integrity`)."""
-MAXIMUM_WIDTH: Final = 64
+from riskfed.secure.slots import WORD_BITS, Widths, read_slots, words_for, write_slots
 
 
-def slot_width(bound: int) -> int:
-    """Bits of a slot for values of at most `bound` in absolute value: 40, 48, 56 or 64.
+def plaintext_slices(widths: Widths, modulus_bits: int) -> list[slice]:
+    """Which slots lie in which plaintext, so that every packed integer is in (-n/2, n/2) for every n of `modulus_bits` bits.
 
-    Raises:
-        ProtectionError: the bound is 2^63 or more.
+    The integer is below 2^(bits - 1) in absolute value, for slots of so many bits in all, and n/2 is at least
+    2^(modulus_bits - 2), so modulus_bits - 1 bits will do.
     """
-    width = max(MINIMUM_WIDTH, -(-(bound.bit_length() + 1) // 8) * 8)
-    if width > MAXIMUM_WIDTH:
-        raise ProtectionError(f"a bound of {bound.bit_length()} bits does not fit a slot; expected at most 63 bits")
-    return width
+    ends = np.cumsum(widths, dtype=np.int64)
+    slices: list[slice] = []
+    begin, before = 0, 0
+    while before < (ends[-1] if len(ends) else 0):
+        end = int(np.searchsorted(ends, before + modulus_bits - 1, side="right"))
+        slices.append(slice(begin, end))
+        begin, before = end, int(ends[end - 1])
+    return slices
 
 
-def slots_per_plaintext(modulus_bits: int, width: int) -> int:
-    """Most slots k such that every packed integer is in (-n/2, n/2) for every n of `modulus_bits` bits.
-
-    The integer is below 2^(w k - 1) and n/2 is at least 2^(modulus_bits - 2), so w k <= modulus_bits - 1 will do.
-    """
-    return (modulus_bits - 1) // width
-
-
-def pack(values: np.ndarray, width: int, slots: int) -> list[mpz]:
-    """Pack values, `slots` to an integer.
+def pack(values: np.ndarray, widths: Widths, modulus_bits: int) -> list[mpz]:
+    """Pack values into signed integers.
 
     Args:
-        values: (n,) int64, |value| < 2^(width-1).
-        width: bits of a slot: 40, 48, 56 or 64.
-        slots: values in an integer; the last one is filled with zeros.
+        values: (n,) int64 that fit their slots.
+        widths: (n,) uint8 bits of the slots.
+        modulus_bits: length of the plaintexts' modulus, 65 at least.
 
     Returns:
-        ceil(n / slots) signed integers, |integer| < 2^(width * slots - 1).
+        One integer for each of `plaintext_slices`.
     """
-    count = -(-len(values) // slots)
-    biased = np.full(count * slots, 1 << (width - 1), dtype="<u8")
-    # With the bias every slot is non-negative, so slots do not borrow from each other and lie side by side in memory.
-    biased[: len(values)] += values.astype("<i8", copy=False).view("<u8")
-    row = slots * width // 8
-    stored = np.ascontiguousarray(biased.view(np.uint8).reshape(-1, 8)[:, : width // 8]).tobytes()
-    bias = _bias(width, slots)
-    return [mpz.from_bytes(stored[i : i + row], "little") - bias for i in range(0, count * row, row)]
+    return [_join(values[part], widths[part]) for part in plaintext_slices(widths, modulus_bits)]
 
 
-def unpack(plaintexts: Sequence[mpz], modulus: mpz, width: int, slots: int, count: int) -> np.ndarray:
+def unpack(plaintexts: Sequence[mpz], modulus: mpz, widths: Widths) -> np.ndarray:
     """Undo `pack`, on residues.
 
     Args:
         plaintexts: residues in [0, modulus) of packed integers or of sums of them.
         modulus: the plaintexts' modulus.
-        width, slots: as packed.
-        count: number of values packed.
+        widths: as packed.
 
     Returns:
-        (count,) int64.
+        (n,) int64.
 
     Raises:
         ProtectionError: too few plaintexts, or one is not a packed integer, as when masks did not cancel.
     """
-    if len(plaintexts) != -(-count // slots):
-        raise ProtectionError(
-            f"got {len(plaintexts)} plaintexts of {slots} slots; expected {-(-count // slots)} for {count} values"
-        )
-    bias, row = _bias(width, slots), slots * width // 8
-    biased = [(plaintext + bias) % modulus for plaintext in plaintexts]
-    if any(value.bit_length() > width * slots for value in biased):
+    slices = plaintext_slices(widths, modulus.bit_length())
+    if len(plaintexts) != len(slices):
+        raise ProtectionError(f"got {len(plaintexts)} plaintexts; expected {len(slices)} for {len(widths)} values")
+    values = np.zeros(len(widths), dtype=np.int64)
+    for part, plaintext in zip(slices, plaintexts, strict=True):
+        values[part] = _split(plaintext if 2 * plaintext < modulus else plaintext - modulus, widths[part])
+    return values
+
+
+def _join(values: np.ndarray, widths: Widths) -> mpz:
+    words = np.empty(words_for(widths), dtype=np.uint64)
+    write_slots(values, widths, words)
+    integer = mpz.from_bytes(words.astype("<u8", copy=False).tobytes(), "little")
+    # Words are mod 2^(64 words), so a negative integer stands there as its complement.
+    return integer - (mpz(1) << WORD_BITS * len(words)) if words[-1] >> np.uint64(WORD_BITS - 1) else integer
+
+
+def _split(integer: mpz, widths: Widths) -> np.ndarray:
+    bits, words = int(widths.sum(dtype=np.int64)), words_for(widths)
+    # |integer| <= 2^(bits - 1) - 1 for every packed one.
+    if abs(integer).bit_length() >= bits:
         raise ProtectionError(
             "a plaintext is not a packed sum: a bank's part is missing or foreign, or was changed on its way"
         )
-    stored = b"".join(value.to_bytes(row, "little") for value in biased)
-    words = np.zeros((len(plaintexts) * slots, 8), dtype=np.uint8)
-    words[:, : width // 8] = np.frombuffer(stored, dtype=np.uint8).reshape(-1, width // 8)
-    values = words.view("<u8").reshape(-1)[:count] - np.uint64(1 << (width - 1))
-    return values.view("<i8").astype(np.int64, copy=False)
-
-
-def _bias(width: int, slots: int) -> mpz:
-    """sum_i 2^(w - 1) 2^(w i)."""
-    return ((mpz(1) << (width * slots)) - 1) // ((mpz(1) << width) - 1) << (width - 1)
+    stored = (integer % (mpz(1) << WORD_BITS * words)).to_bytes(8 * words, "little")
+    return read_slots(np.frombuffer(stored, dtype="<u8").astype(np.uint64, copy=False), widths)

@@ -38,11 +38,12 @@ from phe import PaillierPublicKey
 
 from riskfed.errors import LocalProtocolError, ProtectionError, RemoteProtocolError
 from riskfed.secure.keys import SessionKeys
-from riskfed.secure.packing import pack, slot_width, slots_per_plaintext, unpack
+from riskfed.secure.packing import pack, plaintext_slices, unpack
 from riskfed.secure.paillier_key import PaillierKey, require_key_bits
 from riskfed.secure.primitives import Keystream
 from riskfed.secure.protection import HEADER_BYTES, Header, StepwiseProtection, header_of_sum
 from riskfed.secure.sealed import open_from, seal_to_all
+from riskfed.secure.slots import Widths
 
 _SHARE_LABEL: Final = "paillier share"
 _DIGEST_BYTES: Final = 32
@@ -75,27 +76,25 @@ class PaillierProtection(StepwiseProtection):
         """Make the tables for encryption now, instead of at the first `protect`: a third of a second."""
         _ = self._private.obfuscators
 
-    def _width(self, bound: int) -> int:
-        return slot_width(bound)
+    def _items(self, widths: Widths) -> int:
+        return len(plaintext_slices(widths, self._n.bit_length()))
 
-    def _encrypt(self, buffer: np.ndarray, header: Header) -> bytes:
+    def _encrypt(self, slots: np.ndarray, widths: Widths, header: Header) -> bytes:
         self._own_share = None
-        plaintexts = pack(
-            buffer[-header.slots :], header.width, slots_per_plaintext(self._n.bit_length(), header.width)
-        )
-        self._mask(plaintexts, header)
+        plaintexts = pack(slots, widths, self._n.bit_length())
+        self._mask(plaintexts, widths, header.step)
         n, square = self._n, self._square
         obfuscators = self._private.obfuscators.draw(len(plaintexts))
         ciphertexts = [(1 + n * (m % n)) * rho % square for m, rho in zip(plaintexts, obfuscators, strict=True)]
         return _join(header, ciphertexts, _ciphertext_bytes(n))
 
-    def _mask(self, plaintexts: list[mpz], header: Header) -> None:
+    def _mask(self, plaintexts: list[mpz], widths: Widths, step: int) -> None:
         """Add this bank's pair masks in place. A stream's key is fresh for run, attempt, roster, plan, step and slot
         layout."""
         size = (self._n.bit_length() + _MASK_EXCESS_BITS + 7) // 8
-        label = f"paillier, pair mask, {header.count} values of {header.width} bits"
+        label = f"paillier, pair mask, slots {hashlib.sha256(widths.tobytes()).hexdigest()}"
         for other in self._keys.others:
-            stream = Keystream(self._keys.derive_pair(other, label, header.step)).read(size * len(plaintexts))
+            stream = Keystream(self._keys.derive_pair(other, label, step)).read(size * len(plaintexts))
             sign = 1 if other > self._keys.own_name else -1
             for i in range(len(plaintexts)):
                 plaintexts[i] += sign * mpz.from_bytes(stream[i * size : (i + 1) * size], "little")
@@ -122,14 +121,13 @@ class PaillierProtection(StepwiseProtection):
         payload = summary + b"".join(m.to_bytes(size, "big") for m in plaintexts)
         return seal_to_all(self._keys, payload, _SHARE_LABEL, step)
 
-    def _decrypt(self, combined: bytes, shares: Mapping[str, bytes], header: Header) -> np.ndarray:
+    def _decrypt(self, combined: bytes, shares: Mapping[str, bytes], widths: Widths, header: Header) -> np.ndarray:
         summary = hashlib.sha256(combined).digest()
         if self._own_share is None or self._own_share[0] != summary:
             raise ProtectionError(
                 f"{self._keys.own_name} opened its share of another sum of step {header.step} than it is to reveal"
             )
-        slots = slots_per_plaintext(self._n.bit_length(), header.width)
-        slices = _slices(-(-header.slots // slots), self._keys.context.roster)
+        slices = _slices(header.items, self._keys.context.roster)
         plaintexts: list[mpz] = []
         for bank, part in slices.items():
             if bank == self._keys.own_name:
@@ -137,7 +135,7 @@ class PaillierProtection(StepwiseProtection):
             else:
                 plaintexts += self._open_share(bank, shares, summary, part.stop - part.start, header.step)
         self._own_share = None
-        return unpack(plaintexts, self._n, header.width, slots, header.slots)
+        return unpack(plaintexts, self._n, widths)
 
     def _open_share(self, bank: str, shares: Mapping[str, bytes], summary: bytes, count: int, step: int) -> list[mpz]:
         if not shares.get(bank):
@@ -240,12 +238,9 @@ def _join(header: Header, ciphertexts: Sequence[mpz], size: int) -> bytes:
 def _split(message: bytes, header: Header, n: mpz) -> list[mpz]:
     """The ciphertexts of a message, each checked to be in (0, n^2)."""
     size = _ciphertext_bytes(n)
-    if header.width not in (40, 48, 56, 64):
-        raise RemoteProtocolError(f"a Paillier message has slots of {header.width} bits; expected 40, 48, 56 or 64")
-    count = -(-header.slots // slots_per_plaintext(n.bit_length(), header.width))
-    if len(message) != HEADER_BYTES + count * size:
+    if len(message) != HEADER_BYTES + header.items * size:
         raise RemoteProtocolError(
-            f"a Paillier message has {len(message)} bytes; expected {HEADER_BYTES + count * size}"
+            f"a Paillier message has {len(message)} bytes; expected {HEADER_BYTES + header.items * size}"
         )
     ciphertexts = [mpz.from_bytes(message[i : i + size], "big") for i in range(HEADER_BYTES, len(message), size)]
     square = n * n

@@ -5,8 +5,11 @@
     bank:    share(combined, step) -> share                   its part of the work of opening; b"" if there is none
     bank:    reveal(combined, shares, step) -> pooled values  checked against the banks' tags
 
+A value takes as many bits as its bound needs, and none if that is 0 (`riskfed.secure.slots`). Bounds are known to the
+banks alone: to the server, what it adds is one long integer, or ciphertexts of some.
+
 Who learns what: the banks of the roster learn the pooled values, from which each can subtract its own; the server
-learns run, step, number of values and the public bound.
+learns run, step, number of values, and by the length how many bits all their bounds have together.
 
 A header is not secret and not authenticated. It gives a clear error early. Were it forged, run, attempt, roster, plan
 and step are bound into every mask and tag, so that the values come out as noise and the check of the sum fails.
@@ -23,17 +26,14 @@ from typing import Final, Protocol, Self, runtime_checkable
 import numpy as np
 
 from riskfed.errors import LocalProtocolError, PlanError, ProtectionError, RemoteProtocolError
-from riskfed.secure.integrity import TAG_SLOTS, append_tags, verify_and_strip
+from riskfed.secure.integrity import append_tags, tagged_widths, verify_and_strip
 from riskfed.secure.keys import MAXIMUM_BANKS, MINIMUM_BANKS, SessionKeys
+from riskfed.secure.slots import Bound, Widths, all_within, slot_widths
 
-MAXIMUM_BOUND: Final = 2**62
-_MAGIC: Final = b"RFP1"
+_MAGIC: Final = b"RFP2"
 _SCHEMES: Final = {"masking": 1, "paillier": 2}
-_LAYOUT: Final = struct.Struct(
-    "<4sBBBxQQ32sQ"
-)  # the last field is reserved: it makes the header's length a multiple of 64
+_LAYOUT: Final = struct.Struct("<4sBBHQQ32sQ")  # the fourth field is reserved: it makes the length 64
 HEADER_BYTES: Final = _LAYOUT.size
-_HEADER_WORDS: Final = HEADER_BYTES // 8
 
 
 @runtime_checkable
@@ -42,9 +42,9 @@ class Protection(Protocol):
 
     name: str
 
-    def protect(self, values: np.ndarray, step: int, bound: int) -> bytes:
-        """Encrypt (n,) int64 values. `bound` is public: no pooled value, nor any bank's own, is above it in absolute
-        value."""
+    def protect(self, values: np.ndarray, step: int, bound: Bound) -> bytes:
+        """Encrypt (n,) int64 values. `bound`, one or (n,) int64, is known to all banks alike: no pooled value, nor any
+        bank's own, is above it in absolute value."""
         ...
 
     def share(self, combined: bytes, step: int) -> bytes:
@@ -92,7 +92,7 @@ class Header:
     Attributes:
         scheme: "masking" or "paillier".
         parts: number of banks' parts summed in it.
-        width: bits of a slot.
+        items: what the body is made of: so many words of 8 bytes (masking), or ciphertexts (Paillier).
         step: the step.
         count: number of values, without the tag's slots.
         context_digest: `Context.digest`.
@@ -100,20 +100,15 @@ class Header:
 
     scheme: str
     parts: int
-    width: int
+    items: int
     step: int
     count: int
     context_digest: bytes
 
-    @property
-    def slots(self) -> int:
-        """Number of values and tag slots."""
-        return self.count + TAG_SLOTS
-
     def to_bytes(self) -> bytes:
         """The header's HEADER_BYTES bytes."""
         scheme = _SCHEMES[self.scheme]
-        return _LAYOUT.pack(_MAGIC, scheme, self.parts, self.width, self.step, self.count, self.context_digest, 0)
+        return _LAYOUT.pack(_MAGIC, scheme, self.parts, 0, self.step, self.count, self.context_digest, self.items)
 
     @classmethod
     def of(cls, message: bytes) -> Self:
@@ -126,11 +121,11 @@ class Header:
             raise RemoteProtocolError(
                 f"a protected message of {len(message)} bytes does not start with the header of this version"
             )
-        _, scheme, parts, width, step, count, context_digest, reserved = _LAYOUT.unpack_from(message)
+        _, scheme, parts, reserved, step, count, context_digest, items = _LAYOUT.unpack_from(message)
         names = [name for name, number in _SCHEMES.items() if number == scheme]
         if not names or not parts or reserved:
             raise RemoteProtocolError(f"a protected message has a malformed header: scheme {scheme}, {parts} parts")
-        return cls(names[0], parts, width, step, count, context_digest)
+        return cls(names[0], parts, items, step, count, context_digest)
 
 
 def header_of_sum(parts: Sequence[bytes], scheme: str) -> Header:
@@ -174,29 +169,29 @@ class StepwiseProtection(ABC):
             )
         self._keys = keys
         self._open_step: Header | None = None
+        self._widths: Widths = np.empty(0, dtype=np.uint8)
         self._buffer = np.empty(0, dtype=np.int64)
 
-    def protect(self, values: np.ndarray, step: int, bound: int) -> bytes:
+    def protect(self, values: np.ndarray, step: int, bound: Bound) -> bytes:
         """Protect this bank's values for one sum.
 
         Args:
             values: (n,) int64, n >= 0, |value| <= bound.
             step: above every step protected before with the same keys.
-            bound: public, at most 2^62: neither a pooled value nor a bank's own is above it in absolute value.
+            bound: one, or (n,) int64 with one for each value, at most 2^62, the same at all banks: neither a pooled
+                value nor a bank's own is above it in absolute value.
 
         Raises:
             ProtectionError: values or bound are not as said; nothing was protected.
             LocalProtocolError: the step was used, or is below one that was.
         """
-        _check_values(values, bound)
+        widths = tagged_widths(_checked_widths(values, bound))
         self._keys.use_step(step)
-        header = Header(self.name, 1, self._width(bound), step, len(values), self._keys.context.digest)
-        if len(self._buffer) != _HEADER_WORDS + header.slots:
-            # Kept from step to step: new memory costs more than all the arithmetic on it.
-            self._buffer = np.empty(_HEADER_WORDS + header.slots, dtype=np.int64)
-        append_tags(values, self._keys, step, out=self._buffer[_HEADER_WORDS:])
-        part = self._encrypt(self._buffer, header)
-        self._open_step = header
+        header = Header(self.name, 1, self._items(widths), step, len(values), self._keys.context.digest)
+        if len(self._buffer) != len(widths):
+            self._buffer = np.empty(len(widths), dtype=np.int64)  # kept from step to step, because new memory is slow
+        part = self._encrypt(append_tags(values, self._keys, step, out=self._buffer), widths, header)
+        self._open_step, self._widths = header, widths
         return part
 
     def share(self, combined: bytes, step: int) -> bytes:  # noqa: ARG002  # the interface's names
@@ -222,7 +217,7 @@ class StepwiseProtection(ABC):
         """
         header = self._expect(combined, step)
         self._open_step = None
-        return verify_and_strip(self._decrypt(combined, shares, header), self._keys, step)
+        return verify_and_strip(self._decrypt(combined, shares, self._widths, header), self._keys, step)
 
     def _expect(self, combined: bytes, step: int) -> Header:
         """The header of `combined`, if it is that of the sum of all banks' parts of the step that is open here."""
@@ -239,31 +234,32 @@ class StepwiseProtection(ABC):
             )
         if got != expected:
             raise ProtectionError(
-                f"got the sum of {got.parts} parts for step {got.step} with {got.count} values in {got.width} bits "
+                f"got the sum of {got.parts} parts for step {got.step} with {got.count} values in {got.items} items "
                 f"under {got.scheme}; expected {expected.parts} parts for step {expected.step} with {expected.count} "
-                f"values in {expected.width} bits under {self.name}"
+                f"values in {expected.items} items under {self.name}"
             )
         return got
 
     @abstractmethod
-    def _width(self, bound: int) -> int:
-        """Bits of a slot."""
+    def _items(self, widths: Widths) -> int:
+        """Items of a body with slots of these widths; see `Header`."""
 
     @abstractmethod
-    def _encrypt(self, buffer: np.ndarray, header: Header) -> bytes:
-        """The protected message; `buffer` is int64, has room for the header, then the slots, and may be overwritten."""
+    def _encrypt(self, slots: np.ndarray, widths: Widths, header: Header) -> bytes:
+        """The protected message of (n,) int64 slots of (n,) widths."""
 
     @abstractmethod
-    def _decrypt(self, combined: bytes, shares: Mapping[str, bytes], header: Header) -> np.ndarray:
-        """(header.slots,) int64 pooled slots, not yet checked."""
+    def _decrypt(self, combined: bytes, shares: Mapping[str, bytes], widths: Widths, header: Header) -> np.ndarray:
+        """(n,) int64 pooled slots, not yet checked."""
 
 
-def _check_values(values: np.ndarray, bound: int) -> None:
+def _checked_widths(values: np.ndarray, bound: Bound) -> Widths:
+    """The slots' widths, once it is certain that the values fit."""
     if values.dtype != np.int64 or values.ndim != 1:
         raise ProtectionError(
             f"got values of type {values.dtype} in {values.ndim} dimensions; expected one dimension of int64"
         )
-    if not 0 <= bound <= MAXIMUM_BOUND:
-        raise ProtectionError(f"got the bound {bound}; expected 0 to 2^62, so that sums stay below 2^63")
-    if len(values) and (int(values.max()) > bound or int(values.min()) < -bound):
-        raise ProtectionError(f"a value is above the declared bound {bound} in absolute value; nothing was protected")
+    widths = slot_widths(bound, len(values))
+    if not all_within(values, bound):
+        raise ProtectionError("a value is above the declared bound in absolute value; nothing was protected")
+    return widths

@@ -21,6 +21,9 @@ _LARGEST_EXPONENT = np.float32(88.7)
 _SMALLEST_HESSIAN = np.float32(1e-16)
 _ROWS_AT_ONCE = 1 << 20
 
+FAINT = 1 << 10
+"""A record with a weight is faint if its fixed-point hessian is below this; see `riskfed.trees.sum_bounds`."""
+
 
 def effective_weights(
     labels: NDArray[np.generic], weights: NDArray[np.float32], scale_pos_weight: float, effective: NDArray[np.float32]
@@ -63,8 +66,8 @@ def fill_gradients(
     scale: float,
     spans: NDArray[np.int64],
     gradients: NDArray[np.float32],
-) -> tuple[np.int64, np.int64]:
-    """Write the float32 gradient pairs of some records; the fixed-point sums of g and h over them.
+) -> tuple[np.int64, np.int64, np.int64]:
+    """Write the float32 gradient pairs of some records; the fixed-point sums of g and h over them, and how many are faint.
 
     Args:
         margins: (n,) float32.
@@ -74,7 +77,7 @@ def fill_gradients(
         spans: (m, 2) int64, first record of each span, and the one after the last.
         gradients: (2 n,) float32, filled with g, h of each record in turn.
     """
-    total_g = total_h = np.int64(0)
+    total_g = total_h = faint = np.int64(0)
     for span in range(spans.shape[0]):
         for row in range(np.uintp(spans[span, 0]), np.uintp(spans[span, 1])):
             exponent = min(-margins[row], _LARGEST_EXPONENT)
@@ -84,5 +87,7 @@ def fill_gradients(
             h = max(p * (_ONE - p), _SMALLEST_HESSIAN) * weights[row]
             gradients[np.uintp(2) * row], gradients[np.uintp(2) * row + np.uintp(1)] = g, h
             total_g += fixed_point(g, scale)
-            total_h += fixed_point(h, scale)
-    return total_g, total_h
+            units = fixed_point(h, scale)
+            total_h += units
+            faint += units < FAINT and weights[row] > 0
+    return total_g, total_h, faint

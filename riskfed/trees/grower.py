@@ -4,7 +4,7 @@
     for _ in range(job.n_estimators):
         grower.begin_tree()
         while grower.has_open_nodes():
-            local = grower.histograms()        # leaves the party, protected
+            local = grower.histograms()        # leaves the party, protected, in as many bits as grower.bounds() have
             grower.split(pooled)               # the sum of all parties' local arrays
         grower.end_tree()
 
@@ -28,10 +28,11 @@ from riskfed.errors import LocalProtocolError, RemoteProtocolError
 from riskfed.jobs import XgboostParameters
 from riskfed.storage import MEMORY, Storage
 from riskfed.trees.cuts import Cuts
-from riskfed.trees.histogram import fixed_point_bits, sum_bound
+from riskfed.trees.histogram import fixed_point_bits
 from riskfed.trees.levelwise import LevelwiseGrower
 from riskfed.trees.logit import margin_of
 from riskfed.trees.split import Evaluator
+from riskfed.trees.sum_bounds import SumBounds
 from riskfed.trees.training_rows import TrainingRows
 from riskfed.trees.tree import Tree
 from riskfed.trees.workers import Workers
@@ -83,7 +84,8 @@ class Grower(LevelwiseGrower):
         # A default weighs up to scale_pos_weight times its sample weight.
         heaviest = total_weight * max(1.0, job.scale_pos_weight)
         bits = fixed_point_bits(heaviest, bits)
-        self.sum_bound = sum_bound(heaviest, bits)
+        self._bounds = SumBounds(heaviest, bits, base_score, cuts.total_bins)
+        self.sum_bound = self._bounds.gradients
         workers = Workers(threads)
         rows = TrainingRows(
             codes,
@@ -101,16 +103,30 @@ class Grower(LevelwiseGrower):
         """This party's part of the sum that the next splits need.
 
         Returns:
-            1-D int64, of the same length at all parties. At the root, its histogram and the sums of g and h over all records.
-            Below, a histogram for each two open siblings: that of the child with the smaller pooled hessian, since the
-            other's is the parent's less this.
+            1-D int64, of the same length at all parties. At the root, its histogram, the sums of g and h over all records, and
+            whether there are faint ones (see `riskfed.trees.sum_bounds`). Below, a histogram for each two open siblings: that of the
+            child with the smaller pooled hessian, since the other's is the parent's less this.
 
         Raises:
             LocalProtocolError: no node is open.
         """
         self._expect_open_nodes()
         parts = self._rows.histograms(self._level.ranges.where(self._wanted())).reshape(-1)
-        return parts if self._depth > 0 else np.append(parts, self._totals)
+        return parts if self._depth > 0 else np.concatenate([parts, self._totals, [int(self._faint > 0)]])
+
+    def bounds(self) -> _Sums:
+        """Bounds of the sum of all parties' `histograms`, of the same shape, in absolute value; the same at all parties.
+
+        No party's own numbers are above them either. Where a bound is 0, so is the sum.
+
+        Raises:
+            LocalProtocolError: no node is open.
+        """
+        self._expect_open_nodes()
+        if self._depth == 0:
+            return self._bounds.at_root()
+        hessians = self._level.sums.sums[self._wanted(), 1]
+        return self._bounds.below(self._parents[self._positions], hessians).reshape(-1)
 
     def split(self, pooled: _Sums) -> None:
         """Split the open nodes by the pooled sum, and sort this party's records into the children.
@@ -125,16 +141,24 @@ class Grower(LevelwiseGrower):
         self._expect_open_nodes()
         wanted = len(self._wanted())
         size = wanted * 2 * self._cuts.total_bins
-        expected = (size + 2,) if self._depth == 0 else (size,)
+        expected = (size + 3,) if self._depth == 0 else (size,)
         if pooled.dtype != np.int64 or pooled.shape != expected:
             raise RemoteProtocolError(f"got a {pooled.dtype} sum of shape {pooled.shape}, expected int64 {expected}")
-        histograms, plausible = self._complete(pooled[:size].reshape(wanted, -1), pooled[size:])
+        histograms, plausible = self._complete(pooled[:size].reshape(wanted, -1), pooled[size : size + 2])
         if not plausible:
             raise RemoteProtocolError("the pooled sum holds negative hessians: a party or the protection is at fault")
+        if self._depth == 0:
+            self._bounds.learn_root(histograms[0], faint=bool(pooled[-1]))
         splits = self._search(histograms)
         chosen = self._close_leaves(histograms, splits)
         made = splits.where(chosen)
         self._descend(self._level.where(chosen), made, self._evaluator.constraints[made.features])
+
+    def end_tree(self) -> Tree:
+        """See `LevelwiseGrower.end_tree`."""
+        tree = super().end_tree()
+        self._bounds.learn_tree(tree)
+        return tree
 
     def resume(self, trees: Sequence[Tree]) -> None:
         """Take over trees that were grown before on the same cuts. Margins become what they were then, to the last bit.
@@ -147,4 +171,5 @@ class Grower(LevelwiseGrower):
         bound = [tree if tree.split_bins is not None else tree.with_bins(self._cuts) for tree in trees]
         for tree in bound:
             self._rows.add_tree(tree)
+            self._bounds.learn_tree(tree)
         self.trees.extend(bound)

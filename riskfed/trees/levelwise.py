@@ -79,7 +79,7 @@ class LevelwiseGrower:
         """
         if self._draft is not None:
             raise LocalProtocolError("begin_tree: the tree before is unfinished; call end_tree or abandon_tree")
-        root, self._totals = self._rows.begin_tree(2.0**self.bits)
+        root, self._totals, self._faint = self._rows.begin_tree(2.0**self.bits)
         self._draft = Draft(self._cuts, self._job.max_depth, self._job.learning_rate)
         self._level = Level.root(root)
 

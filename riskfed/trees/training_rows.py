@@ -96,21 +96,21 @@ class TrainingRows:
         own = self._columns[: cuts.n_features]
         self._each(lambda share: transpose_codes(own, share.spans, self._records.codes))
 
-    def begin_tree(self, scale: float) -> tuple[RowRanges, NDArray[np.int64]]:
+    def begin_tree(self, scale: float) -> tuple[RowRanges, NDArray[np.int64], int]:
         """Compute the gradients from the margins.
 
         Args:
             scale: 2^q, what gradients are multiplied with before they are added up.
 
         Returns:
-            One node with all records, and the (2,) int64 sums of g and h over them.
+            One node with all records, the (2,) int64 sums of g and h over them, and the number of faint ones.
         """
         self._records = self._records._replace(scale=scale)
-        sums = self._each(partial(self._begin_tree, scale))
+        sums = np.array(self._each(partial(self._begin_tree, scale)), dtype=np.int64).sum(axis=0)
         root = RowRanges(self._rows, self._borders[None, :-1].copy(), self._borders[None, 1:].copy())
-        return root, np.sum(sums, axis=0, dtype=np.int64)
+        return root, sums[:2], int(sums[2])
 
-    def _begin_tree(self, scale: float, share: _Share) -> tuple[np.int64, np.int64]:
+    def _begin_tree(self, scale: float, share: _Share) -> tuple[np.int64, np.int64, np.int64]:
         for begin, end in share.spans.tolist():
             self._rows[begin:end] = np.arange(begin, end, dtype=np.int32)
         return fill_gradients(self.margins, self._labels, self._weights, scale, share.spans, self._records.gradients)

@@ -56,7 +56,9 @@ def secrets_of_the_run(monkeypatch):
 
 
 def seen_by_the_server(result):
-    return b"\0".join(message.data for message in result.transcript)
+    """All bytes, as they travel and with compressed frames expanded."""
+    bodies = [frame.body for message in result.transcript for frame in decode_batch(message.data)]
+    return b"\0".join([*(message.data for message in result.transcript), *bodies])
 
 
 def readings(secret):

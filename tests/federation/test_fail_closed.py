@@ -18,6 +18,7 @@ from riskfed.protocols.switchboard import Switchboard
 from riskfed.secure import canary, integrity, masking, paillier_key
 from riskfed.secure.obfuscator import ObfuscatorTable
 from riskfed.secure.protection import Header
+from riskfed.secure.slots import slot_widths, words_for, write_slots
 from tests.helpers import BANKS, parties_for, plan_for
 
 
@@ -69,16 +70,27 @@ def test_a_bank_that_makes_a_short_key_is_refused_by_the_others(monkeypatch):
     assert "1024 bits" in str(error)
 
 
+def laid_out(self, values, step, bound):
+    """Header and slots, as they are before any mask."""
+    widths = integrity.tagged_widths(slot_widths(bound, len(values)))
+    words = np.empty(words_for(widths), dtype=np.uint64)
+    write_slots(integrity.append_tags(values, self._keys, step), widths, words)
+    return Header("masking", 1, len(words), step, len(values), self._keys.context.digest), words
+
+
 def plain_masking(self, values, step, bound):
-    header = Header("masking", 1, 64, step, len(values), self._keys.context.digest)
-    return header.to_bytes() + integrity.append_tags(values, self._keys, step).astype("<i8").tobytes()
+    header, words = laid_out(self, values, step, bound)
+    return header.to_bytes() + words.astype("<u8").tobytes()
 
 
-@pytest.mark.parametrize("encoding", ["<i8", ">i8", "<f8"])
+@pytest.mark.parametrize("encoding", ["slots", "<i8", ">i8", "<f8"])
 def test_protection_that_does_nothing_is_found_by_the_bank(monkeypatch, encoding):
     def plain(self, values, step, bound):
-        header = Header("masking", 1, 64, step, len(values), self._keys.context.digest)
-        return header.to_bytes() + integrity.append_tags(values, self._keys, step).astype(encoding).tobytes()
+        if encoding == "slots":
+            return plain_masking(self, values, step, bound)
+        tagged = integrity.append_tags(values, self._keys, step)
+        header = Header("masking", 1, len(tagged), step, len(values), self._keys.context.digest)
+        return header.to_bytes() + tagged.astype(encoding).tobytes()
 
     monkeypatch.setattr(masking.MaskingProtection, "protect", plain)
     error, wire = run_and_catch(plan_for())
@@ -92,6 +104,7 @@ def test_protection_that_does_nothing_is_found_by_the_server_too(monkeypatch):
     monkeypatch.setattr(masking.MaskingProtection, "protect", plain_masking)
 
     class Blind:
+        CANARY_BOUND = canary.CANARY_BOUND
         canary_values = staticmethod(canary.canary_values)
         check_canary_sum = staticmethod(lambda *_: None)
         check_upload = staticmethod(lambda *_, **__: None)
@@ -107,8 +120,8 @@ def test_a_constant_mask_is_found_by_the_server(monkeypatch):
     noise = np.random.default_rng(0).integers(-(2**62), 2**62, 2000)
 
     def constant(self, values, step, bound):
-        header = Header("masking", 1, 64, step, len(values), self._keys.context.digest)
-        return header.to_bytes() + noise[: header.slots].astype("<i8").tobytes()
+        header, words = laid_out(self, values, step, bound)
+        return header.to_bytes() + noise[: len(words)].astype("<i8").tobytes()
 
     monkeypatch.setattr(masking.MaskingProtection, "protect", constant)
     error, _ = run_and_catch(plan_for())

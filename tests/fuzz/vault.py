@@ -16,7 +16,7 @@ from bank_nodes.config import load_config
 from bank_nodes.log import VaultLog, verify_log
 from bank_nodes.run_service import RunService
 from bank_nodes.vault import make_service
-from riskfed.protocols.frames import Frame, Kind, decode_batch, encode_batch
+from riskfed.protocols.frames import Frame, Kind, decode_batch, encode_batch, first_kind
 from riskfed.protocols.switchboard import Switchboard
 from riskfed.simulation import simulate
 from tests.bank_nodes.banks import BANKS, JOB, SCHEMA, label_of, loans, make_consortium, plan_batch, plan_for
@@ -81,7 +81,7 @@ def vault_under_garbage() -> Iterator[Session]:
                 told = {frame.kind for frame in frames} - {Kind.FAILED, Kind.LOST}
                 # The one thing that an opened run says before it was answered rightly is its signed public key.
                 assert told <= {Kind.EXCHANGE}
-                assert not told or (batch[:1] == bytes([Kind.PLAN]) and len(answer) < 300)
+                assert not told or (first_kind(batch) is Kind.PLAN and len(answer) < 300)
             vaults["ash"].disconnect("attacker")
 
         yield make, feed

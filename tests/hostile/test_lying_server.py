@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from riskfed.errors import ProtectionError, RemoteProtocolError
 from riskfed.secure import integrity, paillier_key
-from riskfed.secure.protection import StepwiseProtection
+from riskfed.secure.protection import HEADER_BYTES, StepwiseProtection
 from tests.hostile.lies import LIES
 from tests.hostile.lying_server import BANKS, VALUES, VICTIM, Federation, Lie, Moment, flipped, shares_of, to_victim
 
@@ -97,9 +97,7 @@ def test_banks_that_were_given_different_sums_release_nothing_even_if_the_check_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("riskfed.secure.protection.verify_and_strip", unchecked)
-    lie = Lie(
-        "", "sum 1", to_victim(lambda m: flipped(m.body(), len(m.body()) - 8 * VALUES)), "", (ProtectionError, "")
-    )
+    lie = Lie("", "sum 1", to_victim(lambda m: flipped(m.body(), HEADER_BYTES)), "", (ProtectionError, ""))
     federation = Federation("masking")
     federation.run(lie)
 
@@ -132,9 +130,7 @@ def test_without_the_comparison_they_would_have_released_it(monkeypatch: pytest.
     """The test above can fail."""
     monkeypatch.setattr("riskfed.secure.protection.verify_and_strip", unchecked)
     monkeypatch.setattr("riskfed.protocols.party.RunningHash.digest", lambda self: bytes(32))
-    lie = Lie(
-        "", "sum 1", to_victim(lambda m: flipped(m.body(), len(m.body()) - 8 * VALUES)), "", (ProtectionError, "")
-    )
+    lie = Lie("", "sum 1", to_victim(lambda m: flipped(m.body(), HEADER_BYTES)), "", (ProtectionError, ""))
     federation = Federation("masking")
     federation.run(lie)
     assert not federation.noticed

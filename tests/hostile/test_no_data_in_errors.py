@@ -101,7 +101,7 @@ def program_of_another_type(*_: Any, **__: Any) -> Callable[[], Any]:
 FAILURES: dict[str, tuple[Any, str, Any, str]] = {
     "a program raises": (run_service, "program_for", program_that_raises, "internal error in the vault"),
     "making a program raises": (run_service, "program_for", raising(KeyError(SECRET)), "internal error in the vault"),
-    "a value is above its bound": (run_service, "program_for", program_above_its_bound, "above the declared bound 10"),
+    "a value is above its bound": (run_service, "program_for", program_above_its_bound, "above the declared bound"),
     "values are of another type": (run_service, "program_for", program_of_another_type, "got values of type float64"),
     "protection raises": (MaskingProtection, "_encrypt", raising(RuntimeError(SECRET)), "internal error in the vault"),
     "memory is short": (MaskingProtection, "_encrypt", raising(MemoryError(SECRET)), "internal error in the vault"),

@@ -48,10 +48,12 @@ def test_both_zeros_have_one_key():
 @given(numbers, st.integers(0, 4))
 def test_eight_rounds_find_every_order_statistic_of_the_pool(values, cut):
     parts = [np.sort(sort_keys(part)) for part in np.array_split(values, cut + 1)]
-    search = RankSearch.for_ranks(np.arange(len(values)))
+    search = RankSearch.for_ranks(np.arange(len(values)), len(values))
     for _ in range(8):
         counts = [count_children(part, search.open_prefixes, search.bits, FAN_OUT_BITS) for part in parts]
-        search.narrow(np.sum(counts, axis=0))
+        pooled = np.sum(counts, axis=0)
+        assert (pooled.ravel() <= search.bounds()).all()
+        search.narrow(pooled)
     assert (from_sort_keys(search.prefixes.astype(np.uint32)) == np.sort(values)).all()
 
 
@@ -66,7 +68,7 @@ def test_going_through_a_column_counts_as_sorting_it_does(values, ranks):
     assert len(counts) == len(there)
     if not len(there):
         return
-    search = RankSearch.for_ranks(np.unique(ranks % len(there)))
+    search = RankSearch.for_ranks(np.unique(ranks % len(there)), len(there))
     for _ in range(8):
         plain = count_children(there, search.open_prefixes, search.bits, FAN_OUT_BITS)
         np.testing.assert_array_equal(counts.children(search.open_prefixes, search.bits), plain)

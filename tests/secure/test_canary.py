@@ -21,7 +21,10 @@ from riskfed.secure import (
     plaintext_on_wire,
 )
 from riskfed.secure import canary as canary_module
+from riskfed.secure.canary import CANARY_BOUND
+from riskfed.secure.integrity import append_tags, tagged_widths
 from riskfed.secure.packing import pack
+from riskfed.secure.slots import slot_widths, words_for, write_slots
 from tests.secure.banks import ROSTER, SHORT_KEY_BITS, context_of, fixed_session
 
 pytestmark = pytest.mark.usefixtures("short_keys")
@@ -54,7 +57,7 @@ ENCODINGS = {
     "reversed": VALUES[::-1].astype(">i8").tobytes()[::-1],
 } | {
     f"packed in {width} bits, {order}": b"".join(
-        int(p % 2**2048).to_bytes(256, order) for p in pack(VALUES >> (64 - width if width < 56 else 0), width, 30)
+        int(p % 2**2048).to_bytes(256, order) for p in pack(VALUES, np.full(1024, width, dtype=np.uint8), 2048)
     )
     for width in (56, 64)
     for order in ("little", "big")
@@ -107,8 +110,8 @@ def test_small_values_are_found_by_runs_and_not_by_chance():
 
 def test_protected_bytes_hold_no_plaintext(short_key):
     wires = [
-        MaskingProtection(fixed_session()["alpha"]).protect(VALUES, 0, 2**56),
-        PaillierProtection(fixed_session()["alpha"], short_key).protect(VALUES, 0, 2**56),
+        MaskingProtection(fixed_session()["alpha"]).protect(VALUES, 0, CANARY_BOUND),
+        PaillierProtection(fixed_session()["alpha"], short_key).protect(VALUES, 0, CANARY_BOUND),
         NOISE,
         b"",
     ]
@@ -117,10 +120,25 @@ def test_protected_bytes_hold_no_plaintext(short_key):
 
 def test_real_protection_passes(short_key):
     for _ in range(5):
-        masked = MaskingProtection(fixed_session()["alpha"]).protect(VALUES, 0, 2**56)
+        masked = MaskingProtection(fixed_session()["alpha"]).protect(VALUES, 0, CANARY_BOUND)
         check_upload("masking", 0, 1024, masked)
-        encrypted = PaillierProtection(fixed_session()["alpha"], short_key).protect(VALUES, 0, 2**56)
+        encrypted = PaillierProtection(fixed_session()["alpha"], short_key).protect(VALUES, 0, CANARY_BOUND)
         check_upload("paillier", SHORT_KEY_BITS, 1024, encrypted, modulus=short_key.public_key.n)
+
+
+WIDTHS = tagged_widths(slot_widths(CANARY_BOUND, 1024))
+TAGGED = append_tags(VALUES, KEYS["alpha"], 0)
+
+
+def unmasked() -> bytes:
+    """The body of a masked message as it is before any mask."""
+    words = np.empty(words_for(WIDTHS), dtype=np.uint64)
+    write_slots(TAGGED, WIDTHS, words)
+    return words.astype("<u8").tobytes()
+
+
+def test_slots_without_a_mask_are_found():
+    assert plaintext_on_wire(VALUES, masking_wire(unmasked()))
 
 
 def paillier_wire(numbers: list[int], size: int = 2 * SHORT_KEY_BITS // 8) -> bytes:
@@ -134,15 +152,15 @@ def masking_wire(body: bytes) -> bytes:
 
 def test_protection_that_is_off_is_found(short_key):
     public: PaillierPublicKey = short_key.public_key
-    packed = [int(p % public.n) for p in pack(np.append(VALUES, np.arange(7)), 64, 7)]
+    packed = [int(p % public.n) for p in pack(TAGGED, WIDTHS, SHORT_KEY_BITS)]
     bare = [1 + m * public.n for m in packed]
     constant = [c * pow(2, public.n, public.nsquare) % public.nsquare for c in bare]
     proper = [int(public.raw_encrypt(m)) for m in packed]
     wires = {
-        "cut": (masking_wire(bytes(8 * 1024)), "masking", "has 8256 bytes"),
-        "plain": (masking_wire(np.append(VALUES, np.arange(7)).tobytes()), "masking", "not evenly distributed"),
-        "zeros": (masking_wire(bytes(8 * 1031)), "masking", "not evenly distributed"),
-        "other scheme": (masking_wire(bytes(8 * 1031)), "paillier", "1024 values under masking"),
+        "cut": (masking_wire(bytes(8 * 900)), "masking", "has 7264 bytes"),
+        "plain": (masking_wire(unmasked()), "masking", "not evenly distributed"),
+        "zeros": (masking_wire(bytes(8 * words_for(WIDTHS))), "masking", "not evenly distributed"),
+        "other scheme": (masking_wire(bytes(8 * words_for(WIDTHS))), "paillier", "1024 values under masking"),
         "packed only": (paillier_wire(packed), "paillier", "far shorter"),
         "no obfuscation": (paillier_wire(bare), "paillier", "lacks its random factor"),
         "not randomised": (paillier_wire([constant[0]] * len(packed)), "paillier", "not randomised"),
@@ -156,7 +174,7 @@ def test_protection_that_is_off_is_found(short_key):
 
 
 def test_a_canary_too_short_to_judge_is_refused():
-    wire = MaskingProtection(fixed_session()["alpha"]).protect(np.arange(100), 0, 100)
+    wire = MaskingProtection(fixed_session()["alpha"]).protect(np.arange(100), 0, CANARY_BOUND)
     with pytest.raises(ProtectionError, match="too short to judge"):
         check_upload("masking", 0, 100, wire)
 

@@ -9,8 +9,10 @@ from scipy.stats import chi2
 from riskfed.errors import ProtectionError
 from riskfed.secure import MaskingCombiner, MaskingProtection
 from riskfed.secure.canary import chi_square
-from riskfed.secure.integrity import append_tags
+from riskfed.secure.integrity import append_tags, tagged_widths
+from riskfed.secure.primitives import Keystream
 from riskfed.secure.protection import HEADER_BYTES
+from riskfed.secure.slots import add_words, slot_widths, subtract_words, words_for, write_slots
 from tests.secure.banks import ROSTER, context_of, fixed_session, random_values, session
 
 LENGTH = 20_000
@@ -26,32 +28,52 @@ def looks_random(data: np.ndarray) -> bool:
 
 
 def test_uploads_are_the_known_ones():
-    """Written down when the format was fixed: a change here breaks agreement between banks of different versions."""
+    """Written down when the format RFP2 was fixed: a change here breaks agreement between banks of different versions."""
     uploads = [MaskingProtection(k).protect(np.arange(-5, 5), 7, 2**40) for k in fixed_session().values()]
     assert [hashlib.sha256(upload).hexdigest()[:16] for upload in uploads] == [
-        "886175ae1324c79c",
-        "9db098a26773ca0d",
-        "400eaeb633316471",
+        "2c3af31d38e2d052",
+        "fe4ee7fc9ee34327",
+        "b200b1436a4bea5c",
     ]
+
+
+def test_an_upload_is_what_the_definition_says():
+    """In plain long integers: alpha, first of the roster, adds the masks that it has with beta and gamma, and the pad."""
+    keys, bounds = fixed_session()["alpha"], np.array([0, 3, 2**62, 100, 0], dtype=np.int64)
+    values = np.array([0, -3, -(2**62), 99, 0], dtype=np.int64)
+    upload = MaskingProtection(keys).protect(values, 9, bounds)
+    widths = [0, 3, 64, 8, 0] + [40] * 7
+    layout, size = hashlib.sha256(bytes(widths)).hexdigest(), 8 * -(-sum(widths) // 64)
+    total, offset = 0, 0
+    for value, width in zip(append_tags(values, keys, 9).tolist(), widths, strict=True):
+        total, offset = total + (value << offset), offset + width
+    for name in ("beta", "gamma"):
+        key = keys.derive_pair(name, f"masking, pair mask, slots {layout}", 9)
+        total += int.from_bytes(Keystream(key).read(size), "little")
+    total += int.from_bytes(Keystream(keys.derive(f"masking, pad, slots {layout}", 9)).read(size), "little")
+    assert upload[HEADER_BYTES:] == (total % 2 ** (8 * size)).to_bytes(size, "little")
 
 
 def test_pair_masks_cancel_in_the_full_sum_and_the_pad_remains():
     keys = session()
     values = random_values(0, ROSTER, LENGTH, 2**62)
-    total = words(COMBINER.combine([MaskingProtection(keys[n]).protect(values[n], 0, 2**62) for n in ROSTER]))
-    plain = np.sum([append_tags(values[n], keys[n], 0) for n in ROSTER], axis=0).view(np.uint64)
-    pad = total - plain
+    pad = words(COMBINER.combine([MaskingProtection(keys[n]).protect(values[n], 0, 2**62) for n in ROSTER])).copy()
+    widths = tagged_widths(slot_widths(2**62, LENGTH))
+    plain = np.empty(words_for(widths), dtype=np.uint64)
+    write_slots(np.sum([append_tags(values[n], keys[n], 0) for n in ROSTER], axis=0), widths, plain)
+    subtract_words(pad, plain, 0)
     assert looks_random(pad)
     again = {n: MaskingProtection(k) for n, k in keys.items()}
-    sums = words(COMBINER.combine([again[n].protect(np.zeros(LENGTH, np.int64), 1, 0) for n in ROSTER]))
+    sums = words(COMBINER.combine([again[n].protect(np.zeros(LENGTH, np.int64), 1, 2**62) for n in ROSTER]))
     assert not np.array_equal(sums[:LENGTH], pad[:LENGTH])
 
 
+@pytest.mark.parametrize("bound", [1, 2**40, 2**62])
 @pytest.mark.parametrize("names", [("alpha",), ("beta",), ("gamma",), ("alpha", "beta"), ("beta", "gamma"), ROSTER])
-def test_what_the_server_sees_looks_random_even_of_constant_values(names):
+def test_what_the_server_sees_looks_random_even_of_constant_values(names, bound):
     """Single parts, partial sums and the full sum. The chance of a wrong alarm is one in a million."""
     keys = session()
-    parts = [MaskingProtection(keys[n]).protect(np.zeros(LENGTH, np.int64), 0, 1) for n in names]
+    parts = [MaskingProtection(keys[n]).protect(np.zeros(LENGTH, np.int64), 0, bound) for n in names]
     assert looks_random(words(COMBINER.combine(parts)))
 
 
@@ -81,15 +103,15 @@ def test_a_pair_of_colluding_banks_with_the_server_still_needs_the_third_pair_ma
     """Gamma and the server know the pad and gamma's masks; alpha's part stays behind the mask of alpha and beta."""
     keys = session()
     values = np.zeros(LENGTH, np.int64)
-    alpha = words(MaskingProtection(keys["alpha"]).protect(values, 0, 1))
-    gamma = words(MaskingProtection(keys["gamma"]).protect(values, 0, 1))
-    beta = words(MaskingProtection(keys["beta"]).protect(values, 0, 1))
-    assert looks_random(alpha)
-    assert looks_random(alpha + gamma)
-    assert looks_random(alpha - beta)
+    alpha, beta, gamma = (words(MaskingProtection(keys[n]).protect(values, 0, 1)) for n in ROSTER)
+    both, difference = alpha.copy(), alpha.copy()
+    add_words(both, gamma, 0)
+    subtract_words(difference, beta, 0)
+    for seen in (alpha, both, difference):
+        assert looks_random(seen)
 
 
-@pytest.mark.parametrize("position", [0, 1, 4095, 4096, LENGTH - 1, LENGTH, LENGTH + 5])
+@pytest.mark.parametrize("position", [0, 1, 4095, 4096, LENGTH - 1, LENGTH, LENGTH + 3])
 @pytest.mark.parametrize("bit", [0, 31, 63])
 def test_any_changed_word_of_the_sum_is_found(position, bit):
     """First, last, at the edges of blocks, and in the tag."""

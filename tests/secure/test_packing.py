@@ -1,81 +1,64 @@
-"""Packing: round trips, additivity, and the edges of slots."""
+"""Packing into Paillier's plaintexts: round trips, additivity, and the edges of slots."""
 
 import numpy as np
 import pytest
 from gmpy2 import mpz
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from riskfed.errors import ProtectionError
-from riskfed.secure.packing import pack, slot_width, slots_per_plaintext, unpack
+from riskfed.secure.packing import pack, plaintext_slices, unpack
+from riskfed.secure.slots import slot_widths
+from tests.secure.test_slots import bounded_values
 
-WIDTHS = st.sampled_from([40, 48, 56, 64])
-MODULUS = mpz(2) ** 2047 + 5
-
-
-@st.composite
-def packed_arrays(draw):
-    width = draw(WIDTHS)
-    edge = 2 ** (width - 1) - 1
-    values = draw(hnp.arrays(np.int64, st.integers(0, 80), elements=st.integers(-edge, edge)))
-    return width, draw(st.integers(1, slots_per_plaintext(2048, width))), values
+BITS = 512
+MODULUS = mpz(2) ** (BITS - 1) + 5
 
 
-@given(packed_arrays())
+@given(bounded_values())
 def test_unpack_undoes_pack(case):
-    width, slots, values = case
-    packed = pack(values, width, slots)
-    assert all(abs(p) < 2 ** (width * slots - 1) for p in packed)
-    residues = [p % MODULUS for p in packed]
-    assert unpack(residues, MODULUS, width, slots, len(values)).tolist() == values.tolist()
+    bounds, values = case
+    widths = slot_widths(bounds, len(bounds))
+    packed = pack(values, widths, BITS)
+    assert all(2 * abs(p) < MODULUS for p in packed)
+    assert unpack([p % MODULUS for p in packed], MODULUS, widths).tolist() == values.tolist()
 
 
-@given(packed_arrays())
+@given(bounded_values())
 def test_a_packed_integer_is_the_sum_of_shifted_values(case):
-    width, slots, values = case
-    for k, packed in enumerate(pack(values, width, slots)):
-        assert packed == sum(v << (width * i) for i, v in enumerate(values[k * slots : (k + 1) * slots].tolist()))
+    bounds, values = case
+    widths = slot_widths(bounds, len(bounds))
+    slices = plaintext_slices(widths, BITS)
+    for part, packed in zip(slices, pack(values, widths, BITS), strict=True):
+        offsets = np.cumsum(widths[part]).tolist()
+        assert packed == sum(v << o - w for v, o, w in zip(values[part].tolist(), offsets, widths[part].tolist()))
 
 
-@given(packed_arrays(), st.integers(2, 255))
-def test_sums_of_packed_integers_are_the_packed_sums(case, banks):
-    width, slots, values = case
-    parts = [values // banks + i % 2 - values // banks * (i % 3 == 2) for i in range(banks)]
-    total = np.sum(parts, axis=0)
-    if (np.abs(total) >= 2 ** (width - 1)).any():
-        return
-    sums = [sum(column) % MODULUS for column in zip(*(pack(part, width, slots) for part in parts), strict=True)]
-    assert unpack(sums, MODULUS, width, slots, len(values)).tolist() == total.tolist()
+@given(bounded_values(), st.integers(2, 255), st.integers(0, 2**32))
+def test_sums_of_packed_integers_are_the_packed_sums(case, banks, seed):
+    bounds, _ = case
+    widths, share = slot_widths(bounds, len(bounds)), bounds // banks
+    parts = np.random.default_rng(seed).integers(-share, share, (banks, len(bounds)), endpoint=True)
+    sums = [sum(column) % MODULUS for column in zip(*(pack(part, widths, BITS) for part in parts), strict=True)]
+    assert unpack(sums, MODULUS, widths).tolist() == parts.sum(axis=0).tolist()
 
 
-@pytest.mark.parametrize(
-    ("bound", "width"),
-    [(0, 40), (2**39 - 1, 40), (2**39, 48), (2**47 - 1, 48), (2**47, 56), (2**55, 64), (2**62, 64), (2**63 - 1, 64)],
-)
-def test_slots_have_room_for_the_bound_and_its_sign(bound, width):
-    assert slot_width(bound) == width
-    values = np.array([bound, -bound])
-    assert unpack([p % MODULUS for p in pack(values, width, 2)], MODULUS, width, 2, 2).tolist() == values.tolist()
-
-
-def test_a_bound_of_64_bits_fits_no_slot():
-    with pytest.raises(ProtectionError, match="64 bits"):
-        slot_width(2**63)
-
-
-@pytest.mark.parametrize("bits", [511, 512, 1024, 2047, 2048, 3072])
-@pytest.mark.parametrize("width", [40, 48, 56, 64])
-def test_packed_integers_stay_below_half_of_every_modulus_of_the_length(bits, width):
-    slots = slots_per_plaintext(bits, width)
-    largest = sum((2 ** (width - 1) - 1) << (width * i) for i in range(slots))
-    assert largest < 2 ** (bits - 1) // 2
-    assert width * (slots + 1) > bits - 1
+@pytest.mark.parametrize("bits", [511, 512, 2048])
+@given(widths=st.lists(st.integers(0, 64), max_size=200))
+def test_as_many_slots_as_stay_below_half_of_every_modulus_of_the_length(bits, widths):
+    widths = np.array(widths, dtype=np.uint8)
+    slices = plaintext_slices(widths, bits)
+    assert sum(int(widths[part].sum()) for part in slices) == widths.sum()
+    sizes = [int(widths[part].sum()) for part in slices]
+    assert all(size <= bits - 1 for size in sizes)  # below 2^(bits - 2), at most half of the modulus
+    for size, after in zip(sizes, slices[1:], strict=False):
+        assert size + int(widths[after.start]) > bits - 1
 
 
 def test_what_is_not_a_packed_integer_is_refused():
-    """As a residue that still carries a mask, but for one in 2^64 of them."""
+    """As a residue that still carries a mask, but for one in 2^57 of them."""
+    widths = np.full(7, 64, dtype=np.uint8)
     with pytest.raises(ProtectionError, match="not a packed sum"):
-        unpack([MODULUS // 2], MODULUS, 64, 31, 31)
-    with pytest.raises(ProtectionError, match="expected 2 for 32 values"):
-        unpack([mpz(0)], MODULUS, 64, 31, 32)
+        unpack([MODULUS // 2], MODULUS, widths)
+    with pytest.raises(ProtectionError, match="expected 2 for 8 values"):
+        unpack([mpz(0)], MODULUS, np.full(8, 64, dtype=np.uint8))

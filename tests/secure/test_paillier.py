@@ -12,16 +12,18 @@ from scipy.stats import chi2
 from riskfed.errors import LocalProtocolError, ProtectionError, RemoteProtocolError
 from riskfed.secure import PaillierCombiner, PaillierProtection, generate_paillier_key, open_from, seal_to_all
 from riskfed.secure.canary import chi_square
-from riskfed.secure.integrity import TAG_SLOTS, append_tags
-from riskfed.secure.packing import pack, slots_per_plaintext, unpack
+from riskfed.secure.integrity import append_tags, tagged_widths
+from riskfed.secure.packing import pack, unpack
 from riskfed.secure.paillier import decrypt_raw
 from riskfed.secure.protection import HEADER_BYTES
+from riskfed.secure.slots import slot_widths
 from tests.secure.banks import ROSTER, SHORT_KEY_BITS, fixed_session, random_values, session
 
 pytestmark = pytest.mark.usefixtures("short_keys")
 SIZE = 2 * SHORT_KEY_BITS // 8
-SLOTS = slots_per_plaintext(SHORT_KEY_BITS, 64)
 BOUND = 2**62
+WIDTHS = tagged_widths(slot_widths(BOUND, 40))
+SLOTS = (SHORT_KEY_BITS - 1) // 64
 
 
 def ciphertexts(message: bytes) -> list[int]:
@@ -51,7 +53,7 @@ def test_phe_opens_the_combined_ciphertexts(parties, combiner, short_key):
     values, uploads = protected(parties)
     residues = [mpz(short_key.raw_decrypt(c)) for c in ciphertexts(combiner.combine(list(uploads.values())))]
     n = mpz(short_key.public_key.n)
-    total = unpack(residues, n, 64, SLOTS, 40 + TAG_SLOTS)
+    total = unpack(residues, n, WIDTHS)
     assert total[:40].tolist() == np.sum(list(values.values()), axis=0).tolist()
 
 
@@ -66,7 +68,7 @@ def test_what_phe_encrypted_can_be_added(parties, combiner, short_key):
     opened = decrypt_raw(short_key, [mpz(c) for c in ciphertexts(combiner.combine(list(uploads.values())))])
     expected = np.sum(list(values.values()), axis=0)
     expected[[0, SLOTS]] += [1, -1]
-    assert unpack(opened, mpz(public.n), 64, SLOTS, 40 + TAG_SLOTS)[:40].tolist() == expected.tolist()
+    assert unpack(opened, mpz(public.n), WIDTHS)[:40].tolist() == expected.tolist()
 
 
 @settings(max_examples=30)
@@ -95,12 +97,12 @@ def test_masks_cancel_in_the_full_sum_only(parties, combiner, short_key):
         for names in [ROSTER, ("alpha", "beta"), ("beta", "gamma"), ("alpha",)]
     }
     keys = fixed_session()
-    packed = zip(*(pack(append_tags(values[x], keys[x], 0), 64, SLOTS) for x in ROSTER), strict=True)
+    packed = zip(*(pack(append_tags(values[x], keys[x], 0), WIDTHS, SHORT_KEY_BITS) for x in ROSTER), strict=True)
     assert opened[ROSTER] == [sum(column) % n for column in packed]
     for names, residues in opened.items():
         if names != ROSTER:
             with pytest.raises(ProtectionError, match="not a packed sum"):
-                unpack(residues, n, 64, SLOTS, 40 + TAG_SLOTS)
+                unpack(residues, n, WIDTHS)
 
 
 def test_the_same_values_never_give_the_same_ciphertexts(short_key):
@@ -229,10 +231,13 @@ def test_a_sum_under_another_key_is_refused(short_key, parties):
 def test_narrow_bounds_take_fewer_ciphertexts(short_key):
     sizes = [
         len(PaillierProtection(fixed_session()["alpha"], short_key).protect(np.zeros(500, np.int64), 0, bound))
-        for bound in (2**38, 2**46, 2**54, 2**62)
+        for bound in (0, 2**7, 2**38, 2**46, 2**54, 2**62)
     ]
     assert sizes == sorted(set(sizes))
-    assert sizes[0] == HEADER_BYTES + SIZE * -(-507 // (511 // 40))
+    assert sizes[0] == HEADER_BYTES + SIZE  # the tag alone
+    assert sizes[1] == HEADER_BYTES + SIZE * (
+        -(-(500 - 25) // 56) + 1
+    )  # 56 slots of 9 bits; 7 of 40 bits leave room for 25
 
 
 @pytest.mark.slow

@@ -68,6 +68,27 @@ def test_values_at_the_bound(scheme):
         assert total.tolist() == values["beta"].tolist()
 
 
+@settings(max_examples=20)
+@given(bounds=st.lists(st.sampled_from([0, 0, 1, 100, 2**31, 2**55, 2**62]), max_size=60), seed=st.integers(0, 2**32))
+def test_each_value_with_a_bound_of_its_own(scheme, bounds, seed):
+    banks, combiner = scheme
+    bounds = np.array(bounds, dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    values = {name: rng.integers(-(bounds // 3), bounds // 3, endpoint=True) for name in ROSTER}
+    for total in pooled(banks(), combiner, values, 0, bounds).values():
+        assert total.tolist() == sum(values.values()).tolist()
+
+
+def test_banks_that_lay_out_their_slots_differently_reveal_nothing(scheme):
+    """The widths have the same sum, so the server notices nothing."""
+    banks, combiner = scheme
+    bounds = np.full(40, 2**30, dtype=np.int64)
+    bounds[:20] = 2**31
+    parties = banks()
+    parts = [bank.protect(np.ones(40, np.int64), 0, bounds[:: -1 if n == "beta" else 1]) for n, bank in parties.items()]
+    refuses(parties, combiner.combine(parts), 0, BY_MASKS_AND_TAGS)
+
+
 def test_many_steps_of_different_lengths(scheme):
     banks, combiner = scheme
     parties = banks()
@@ -93,6 +114,8 @@ def test_the_banks_own_values_are_left_as_they_were(scheme):
         (np.array([11]), 10, "above the declared bound"),
         (np.array([-11]), 10, "above the declared bound"),
         (np.array([-(2**63)]), 2**62, "above the declared bound"),
+        (np.array([1, 0, 1]), np.array([1, 0, 0]), "above the declared bound"),
+        (np.zeros(3, np.int64), np.array([1, 1]), "bounds of shape"),
         (np.zeros(3, np.int64), 2**62 + 1, "expected 0 to 2\\^62"),
         (np.zeros(3, np.int64), -1, "expected 0 to 2\\^62"),
     ],
@@ -218,7 +241,7 @@ def test_the_server_refuses_to_add_what_does_not_belong_together(scheme):
         ([first["alpha"], b""], "does not start with the header"),
         ([first["alpha"], b"XXXX" + first["beta"][4:]], "does not start with the header"),
         ([first["alpha"]] * 256, "at most 255"),
-        ([forged(part, width=0) for part in first.values()], "bits"),
+        ([forged(part, items=0) for part in first.values()], "bytes"),
     ]:
         with pytest.raises(RemoteProtocolError, match=message):
             combiner.combine(parts)
@@ -243,7 +266,7 @@ def test_headers_survive_bytes():
     header = Header("paillier", 255, 64, 2**63 - 1, 2**40, bytes(range(32)))
     assert Header.of(header.to_bytes() + b"body") == header
     assert len(header.to_bytes()) == HEADER_BYTES == 64
-    for message in (header.to_bytes()[:63], b"", b"RFP1" + bytes(60)):
+    for message in (header.to_bytes()[:63], b"", b"RFP1" + bytes(60), b"RFP2" + bytes(60)):
         with pytest.raises(RemoteProtocolError):
             Header.of(message)
 

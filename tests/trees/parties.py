@@ -83,13 +83,16 @@ def growers(parts: Sequence[Data], cuts: Cuts, job: HorizontalXgboost, **options
 
 
 def grow(parties: Sequence[Grower], n_trees: int) -> list[np.ndarray]:
-    """Grow trees together, adding in plain; the pooled sums in order."""
+    """Grow trees together, adding in plain and holding the bounds; the pooled sums in order."""
     sums = []
     for _ in range(n_trees):
         for party in parties:
             party.begin_tree()
         while parties[0].has_open_nodes():
-            sums.append(np.sum([party.histograms() for party in parties], axis=0))
+            bounds, own = parties[0].bounds(), [party.histograms() for party in parties]
+            sums.append(np.sum(own, axis=0))
+            assert all((np.abs(part) <= bounds).all() for part in [*own, sums[-1]])
+            assert all((party.bounds() == bounds).all() for party in parties)
             for party in parties:
                 party.split(sums[-1])
         for party in parties:

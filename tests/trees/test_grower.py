@@ -20,7 +20,7 @@ def one_grower(**options):
 
 def test_calls_out_of_order_are_refused():
     grower = one_grower()
-    for call in (grower.histograms, grower.end_tree, lambda: grower.split(np.zeros(2, np.int64))):
+    for call in (grower.histograms, grower.bounds, grower.end_tree, lambda: grower.split(np.zeros(2, np.int64))):
         with pytest.raises(LocalProtocolError):
             call()
     grower.begin_tree()
@@ -62,7 +62,7 @@ def test_a_garbled_sum_is_refused_and_the_right_one_still_works(level):
 def test_below_the_root_one_child_of_two_is_summed():
     grower = one_grower()
     grower.begin_tree()
-    assert len(grower.histograms()) == 2 * CUTS.total_bins + 2
+    assert len(grower.histograms()) == 2 * CUTS.total_bins + 3
     grower.split(grower.histograms())
     assert len(grower.histograms()) == 2 * CUTS.total_bins
     grower.split(grower.histograms())

@@ -40,6 +40,7 @@ from riskfed.protocols.records import Records
 from riskfed.schema import Schema
 from riskfed.scorecard.points import ScoreScale
 from riskfed.scoring import ScoringModel
+from riskfed.secure.keys import MAXIMUM_BANKS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +115,8 @@ def _pooled(subject: Subject, loans: ScoredLoans, baseline: Baseline, pooled_row
             count_reasons(subject.model, explained, schema),
             *(count_bins(recent, feature.bins) for feature in baseline.features),
             *group_tables(loans, codes, schema, size),
-        ]
+        ],
+        max(pooled_rows, MAXIMUM_BANKS),  # rows, and in the first place banks
     )
     bits = share_bits(pooled_rows)
     own_pds = [summed_by(loans.points, size, loans.pds, bits), *group_pd_sums(loans, codes, schema, bits)]

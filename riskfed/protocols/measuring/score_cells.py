@@ -105,9 +105,10 @@ def score_cells(margins: np.ndarray, labels: np.ndarray) -> Program[ScoreCells]:
     prefixes, bits, child_bits = np.zeros(1, dtype=np.uint64), 0, FIRST_BITS
     edges: list[np.ndarray] = []
     counts: list[np.ndarray] = []
+    bounds = np.full(2 << FIRST_BITS, _COUNT_BOUND)
     while len(prefixes):
         local = np.stack([count_children(side, prefixes, bits, child_bits) for side in sides])
-        pooled = (yield Sum(local.ravel(), _COUNT_BOUND)).reshape(2, -1)
+        pooled = (yield Sum(local.ravel(), bounds)).reshape(2, -1)
         children = ((prefixes << np.uint64(child_bits))[:, None] + np.arange(1 << child_bits, dtype=np.uint64)).ravel()
         bits += child_bits
         mixed = (pooled > 0).all(axis=0) & (bits < KEY_BITS)
@@ -115,6 +116,7 @@ def score_cells(margins: np.ndarray, labels: np.ndarray) -> Program[ScoreCells]:
         edges.append(((children[settled] + np.uint64(1)) << np.uint64(KEY_BITS - bits)) - np.uint64(1))
         counts.append(pooled[:, settled])
         prefixes, child_bits = children[mixed], FAN_OUT_BITS
+        bounds = np.repeat(pooled[:, mixed].ravel(), 1 << FAN_OUT_BITS)  # the next cells share these rows
     upper, pooled = np.concatenate(edges), np.concatenate(counts, axis=1)
     order = np.argsort(upper)
     return ScoreCells(from_sort_keys(upper[order].astype(np.uint32)), pooled[0][order], pooled[1][order])
