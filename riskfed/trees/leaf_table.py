@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from riskfed.errors import RegistryError
 from riskfed.trees.tree import Tree
 
 _NONE = -1
@@ -157,7 +158,12 @@ def forest_of(trees: Sequence[Tree]) -> Forest:
     """The forest of some trees. Their arrays are copied.
 
     A side's share is its cover over the sum of both sides' covers. Where neither side has any cover, each has a half.
+
+    Raises:
+        RegistryError: the covers are not known, as in trees of a compact model.
     """
+    if any(np.isnan(tree.sum_hessian).any() for tree in trees):
+        raise RegistryError("these trees come without covers, which reasons need; explain with the full model")
     expected = float(sum(float(tree.split_conditions[0]) for tree in trees if tree.n_nodes == 1))
     sizes = [int(np.count_nonzero(~tree.is_leaf)) for tree in trees]
     starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.intp)])

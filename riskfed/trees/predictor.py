@@ -30,15 +30,15 @@ class Predictor:
     and a split reads the one that sends it there. Both ways end at the same leaves, whose values are added in XGBoost's order.
     """
 
-    def __init__(self, trees: Sequence[Tree], base_score: float) -> None:
+    def __init__(self, trees: Sequence[Tree] | Nodes, base_score: float) -> None:
         """Take over the trees of a model, in the order of boosting.
 
         Args:
-            trees: their arrays are copied.
+            trees: their arrays are copied; or all of their nodes at once, which are not.
             base_score: prior PD.
         """
         self._base_margin = margin_of(base_score)
-        self._nodes = _nodes_of(trees)
+        self._nodes = trees if isinstance(trees, Nodes) else _nodes_of(trees)
         self._n_columns = int(self._nodes.columns.max(initial=-2)) // 2 + 1
 
     @cached_property
