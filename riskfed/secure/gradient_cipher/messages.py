@@ -13,10 +13,10 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-import gmpy2
 from gmpy2 import mpz
 
 from riskfed.errors import JobError, RemoteProtocolError
+from riskfed.secure.ciphertext_list import ciphertext_bytes, join_ciphertexts, modulus_bytes, split_ciphertexts
 from riskfed.secure.gradient_cipher.layout import CipherLayout
 
 ROWS: Final = b"R"
@@ -31,7 +31,7 @@ _SENDERS: Final = {ROWS: "the label holder's rows", CELLS: "the feature holder's
 def write_public(n: int, layout: CipherLayout) -> bytes:
     """The public key and the layout."""
     fields = (layout.key_bits, layout.rows_per_ciphertext, layout.gradient_bound, layout.hessian_bound)
-    return _PUBLIC.pack(_MAGIC, b"P", *fields) + n.to_bytes(_modulus_bytes(layout.key_bits), "big")
+    return _PUBLIC.pack(_MAGIC, b"P", *fields) + n.to_bytes(modulus_bytes(layout.key_bits), "big")
 
 
 def read_public(message: bytes) -> tuple[int, CipherLayout]:
@@ -50,7 +50,7 @@ def read_public(message: bytes) -> tuple[int, CipherLayout]:
     except JobError as error:
         raise RemoteProtocolError(f"the label holder's cipher layout is impossible: {error}") from None
     n = int.from_bytes(message[_PUBLIC.size :], "big")
-    if len(message) != _PUBLIC.size + _modulus_bytes(key_bits) or n.bit_length() != key_bits or n % 4 != 1:
+    if len(message) != _PUBLIC.size + modulus_bytes(key_bits) or n.bit_length() != key_bits or n % 4 != 1:
         raise RemoteProtocolError(
             f"the label holder's public key is not a Paillier modulus of {key_bits} bits; its operator must act"
         )
@@ -59,38 +59,19 @@ def read_public(message: bytes) -> tuple[int, CipherLayout]:
 
 def write_ciphertexts(kind: bytes, ciphertexts: Sequence[mpz], key_bits: int) -> bytes:
     """Ciphertexts of rows or of cells."""
-    size = 2 * _modulus_bytes(key_bits)
-    return _HEADER.pack(_MAGIC, kind, len(ciphertexts)) + b"".join(c.to_bytes(size, "big") for c in ciphertexts)
+    return _HEADER.pack(_MAGIC, kind, len(ciphertexts)) + join_ciphertexts(ciphertexts, key_bits)
 
 
 def read_ciphertexts(kind: bytes, message: bytes | memoryview, count: int, n: mpz) -> list[mpz]:
     """Undo `write_ciphertexts`, and let nothing pass that is not a unit mod n^2.
 
-    A number that shares a factor with n would survive every product: the owner of the factors could see by it, through masks
-    and n-th powers, whether it was multiplied in.
-
     Raises:
         RemoteProtocolError: malformed, another number of ciphertexts than `count`, or one that is none.
     """
-    size = 2 * _modulus_bytes(n.bit_length())
-    length = _HEADER.size + count * size
+    length = _HEADER.size + count * ciphertext_bytes(n.bit_length())
     if len(message) != length or message[: _HEADER.size] != _HEADER.pack(_MAGIC, kind, count):
         raise RemoteProtocolError(
             f"{_SENDERS[kind]}: {len(message)} bytes are not {count} ciphertexts ({length} bytes expected); "
             "its operator must act"
         )
-    ciphertexts = [mpz.from_bytes(bytes(message[i : i + size]), "big") for i in range(_HEADER.size, length, size)]
-    square = n * n
-    # A product shares a factor with n if and only if one of its factors does: one gcd is enough.
-    product = mpz(1)
-    for ciphertext in ciphertexts:
-        product = product * (ciphertext % n) % n
-    if not all(0 < c < square for c in ciphertexts) or gmpy2.gcd(product, n) != 1:
-        raise RemoteProtocolError(
-            f"{_SENDERS[kind]}: a number is not a ciphertext of the run's key; its operator must act"
-        )
-    return ciphertexts
-
-
-def _modulus_bytes(key_bits: int) -> int:
-    return (key_bits + 7) // 8
+    return split_ciphertexts(message[_HEADER.size :], n, _SENDERS[kind])
