@@ -1,20 +1,24 @@
-"""Any released model, ready to score: XGBoost's trees and scorecards alike. No xgboost and no training code is needed."""
+"""Any released model, ready to score: XGBoost's trees, scorecards and linear models in parts. No xgboost and no training code is needed."""
 
 from __future__ import annotations
 
 import json
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from riskfed.errors import RegistryError, RiskfedError
 from riskfed.evaluation.reasons import grouped
+from riskfed.linear import transfer_model as transfer_models
+from riskfed.linear_model import StandardTerm, VerticalLogisticModel, is_vertical_logistic
+from riskfed.linear_model import model as linear_models
 from riskfed.schema import Schema
-from riskfed.scorecard.card import FORMAT, CardVariable, Scorecard
+from riskfed.scorecard import card as scorecards
+from riskfed.scorecard.bins import FeatureBins, RecordBins
+from riskfed.scorecard.card import Scorecard
 from riskfed.scorecard.points import ScoreScale
 from riskfed.trees.booster_json import parse_booster
 from riskfed.trees.contributions import Contributions
@@ -31,7 +35,7 @@ class ScoringModel(Protocol):
         ...
 
     def pd(self, matrix: np.ndarray) -> np.ndarray:
-        """(n,) probability of default, float32 for trees as XGBoost gives it, float64 for a scorecard."""
+        """(n,) probability of default, float32 for trees as XGBoost gives it, float64 for the others."""
         ...
 
     def reason_contributions(self, matrix: np.ndarray) -> np.ndarray:
@@ -43,13 +47,16 @@ class ScoringModel(Protocol):
         ...
 
     def steps(self, column: int) -> np.ndarray:
-        """(k,) float32 rising values of an encoded column at which margins may change; between two of them they do not."""
+        """(k,) float32 rising values of an encoded column at which margins may change; between two of them they do not, or go straight."""
         ...
 
 
 def pd_of(margins: np.ndarray) -> np.ndarray:
-    """(n,) PD of a model's (n,) margins: of trees' float32 ones as XGBoost gives it, of a scorecard's float64 ones in float64."""
-    return sigmoid(margins) if margins.dtype == np.float32 else np.asarray(1 / (1 + np.exp(-margins)))
+    """(n,) PD of a model's (n,) margins: of trees' float32 ones as XGBoost gives it, of others' float64 ones in float64."""
+    if margins.dtype == np.float32:
+        return sigmoid(margins)
+    with np.errstate(over="ignore"):  # far below 0 the exponential is infinite, and the PD the 0 that it should be
+        return np.asarray(1 / (1 + np.exp(-margins)))
 
 
 class TreeModel:
@@ -109,7 +116,7 @@ class ScorecardModel:
         means = [variable.coefficient * variable.mean_woe for variable in card.variables]
         self._means = np.array(means)
         self._variables = [
-            (_Variable(variable), place, mean)
+            (_Binned(variable.feature_bins, [row.woe for row in variable.bins], variable.coefficient), place, mean)
             for variable, place, mean in zip(card.variables, self._places, means, strict=True)
         ]
 
@@ -139,49 +146,99 @@ class ScorecardModel:
         return np.float64(margin), shares
 
     def steps(self, column: int) -> np.ndarray:
-        """Edges of the bins; a special value begins a step and ends it. See `ScoringModel`."""
-        found = [np.empty(0, dtype=np.float32)]
-        for variable in self.card.variables:
-            if column in variable.columns:
-                special = np.array(variable.special, dtype=np.float32)
-                ends = np.nextafter(special, np.float32(np.inf))
-                found += [np.array(variable.edges, dtype=np.float32), special, ends]
-                if variable.groups:
-                    found.append(np.ones(1, dtype=np.float32))
-        return np.unique(np.concatenate(found))
+        """Edges of the bins; see `ScoringModel`."""
+        return _edges([variable.feature_bins for variable in self.card.variables], column)
 
 
-class _Variable:
-    """A scorecard's variable, for one record: what `FeatureBins.codes` and `Scorecard.contributions` do, without arrays."""
+_SPREAD: Final = np.arange(-12, 13) / 4
+"""Of a standardised column, the values that are tried: quarters of a standard deviation around the mean."""
 
-    def __init__(self, variable: CardVariable) -> None:
-        self._columns = variable.columns
-        self._edges = np.array(variable.edges, dtype=np.float32).tolist()
-        self._group_of = {level: number for number, levels in enumerate(variable.groups) for level in levels}
-        regular = variable.feature_bins.regular
-        special = np.array(variable.special, dtype=np.float32).tolist()
-        self._special = {value: regular + number for number, value in enumerate(special)}
-        self._shares: list[float] = (np.array([row.woe for row in variable.bins]) * variable.coefficient).tolist()
+
+class LinearModel:
+    """A linear model in parts: the own terms, and of each partner its partial score."""
+
+    def __init__(self, model: VerticalLogisticModel, schema: Schema) -> None:
+        self.model = model
+        names = [feature.name for feature in schema.features]
+        self._places = [names.index(name) for name in (*(term.feature for term in model.own.terms), *model.partners)]
+        self._n_features, self._n_own = len(names), len(model.own.columns)
+        self._terms = [
+            term if isinstance(term, StandardTerm) else _Binned(term.bins, term.woes, term.coefficient)
+            for term in model.own.terms
+        ]
+
+    def margins(self, matrix: np.ndarray) -> np.ndarray:
+        """(n,) float64; see `ScoringModel`."""
+        return self.model.margins(matrix)
+
+    def pd(self, matrix: np.ndarray) -> np.ndarray:
+        """(n,) float64; see `ScoringModel`."""
+        return pd_of(self.margins(matrix))
+
+    def reason_contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """The terms themselves, which are 0 for the average loan, and a partner's whole partial score; see `ScoringModel`."""
+        shares = np.zeros((len(matrix), self._n_features))
+        for place, share in zip(self._places, self.model.contributions(matrix).T, strict=True):
+            shares[:, place] += share
+        return shares
+
+    def explain(self, row: np.ndarray) -> tuple[np.floating, np.ndarray]:
+        """float64, and (len(schema.features),) float64; see `ScoringModel`. Plain Python, as a scorecard's."""
+        values = row.tolist()
+        parts = [
+            term.share(values[term.column]) if isinstance(term, StandardTerm) else term.share(values)
+            for term in self._terms
+        ]
+        parts += [0.0 if math.isnan(score) else score for score in values[self._n_own :]]
+        margin, shares = self.model.intercept, np.zeros(self._n_features)
+        for place, share in zip(self._places, parts, strict=True):
+            margin += share
+            shares[place] += share
+        return np.float64(margin), shares
+
+    def steps(self, column: int) -> np.ndarray:
+        """Edges of the bins; of a standardised column, quarters of a standard deviation around the mean. See `ScoringModel`."""
+        terms = self.model.own.terms
+        edges = _edges([term.bins for term in terms if not isinstance(term, StandardTerm)], column)
+        spread = [
+            (term.mean + term.scale * _SPREAD).astype(np.float32)
+            for term in terms
+            if isinstance(term, StandardTerm) and term.column == column
+        ]
+        return np.unique(np.concatenate([edges, *spread]))
+
+
+class _Binned:
+    """A feature in bins, for one record: what arrays give for many, to the bit."""
+
+    def __init__(self, bins: FeatureBins, woes: Sequence[float], coefficient: float) -> None:
+        self._bins = RecordBins(bins)
+        self._shares = [coefficient * woe for woe in woes]
 
     def share(self, values: list[float]) -> float:
         """Coefficient times WoE of the bin that a record, as numbers, falls into."""
-        value = values[self._columns[0]]
-        if math.isnan(value):  # the last bin is that of missing values
-            return self._shares[-1]
-        if self._group_of:
-            ones = [self._group_of[level] for level, column in enumerate(self._columns) if values[column] == 1]
-            return self._shares[max(ones, default=0)]
-        special = self._special.get(value)
-        return self._shares[bisect_right(self._edges, value) if special is None else special]
+        return self._shares[self._bins.code(values)]
+
+
+def _edges(bins: Sequence[FeatureBins], column: int) -> np.ndarray:
+    """(k,) rising float32 values of an encoded column at which a bin ends."""
+    return np.unique(
+        np.concatenate([np.empty(0, dtype=np.float32), *(each.steps for each in bins if column in each.columns)])
+    )
+
+
+def format_of(data: bytes) -> str:
+    """What a model's JSON says that it is; empty for XGBoost's, and for what is no model."""
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        return ""
+    return str(fields.get("format", "")) if isinstance(fields, dict) else ""
 
 
 def is_scorecard(data: bytes) -> bool:
     """Whether a model's JSON is a scorecard's."""
-    try:
-        fields = json.loads(data)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(fields, dict) and fields.get("format") == FORMAT
+    return format_of(data) == scorecards.FORMAT
 
 
 def read_model(data: bytes, schema: Schema) -> ScoringModel:
@@ -190,12 +247,13 @@ def read_model(data: bytes, schema: Schema) -> ScoringModel:
     Raises:
         RegistryError: it is no model, or one of another schema.
     """
-    if is_scorecard(data):
-        card = Scorecard.from_bytes(data)
-        _check_columns(card.columns, schema)
-        if unknown := {variable.feature for variable in card.variables} - {feature.name for feature in schema.features}:
-            raise RegistryError(f"the scorecard has {len(unknown)} variables that its schema does not have")
-        return ScorecardModel(card, schema)
+    match format_of(data):
+        case scorecards.FORMAT:
+            return ScorecardModel(_read_card(data, schema), schema)
+        case linear_models.FORMAT:
+            return LinearModel(_read_linear(data, schema), schema)
+        case transfer_models.FORMAT:
+            return transfer_models.TransferScorer(transfer_models.TransferModel.from_bytes(data), schema)
     try:
         trees, base_score, columns = parse_booster(data)
     except RiskfedError as error:
@@ -206,7 +264,31 @@ def read_model(data: bytes, schema: Schema) -> ScoringModel:
 
 def scale_of(data: bytes) -> ScoreScale | None:
     """The scale that a model brings with it; None for trees, which have none of their own."""
-    return Scorecard.from_bytes(data).scale if is_scorecard(data) else None
+    if is_scorecard(data):
+        return Scorecard.from_bytes(data).scale
+    return VerticalLogisticModel.from_bytes(data).scale if is_vertical_logistic(data) else None
+
+
+def _read_card(data: bytes, schema: Schema) -> Scorecard:
+    """A scorecard whose variables are the schema's."""
+    read = Scorecard.from_bytes(data)
+    _check_columns(read.columns, schema)
+    if unknown := {variable.feature for variable in read.variables} - {feature.name for feature in schema.features}:
+        raise RegistryError(f"the scorecard has {len(unknown)} variables that its schema does not have")
+    return read
+
+
+def _read_linear(data: bytes, schema: Schema) -> VerticalLogisticModel:
+    """A linear model whose terms and partners are the schema's."""
+    model = VerticalLogisticModel.from_bytes(data)
+    _check_columns(model.columns, schema)
+    theirs = tuple(feature.name for feature in schema.features if feature.holder != schema.label_holder)
+    if theirs != model.partners or not all(term.suits(schema) for term in model.own.terms):
+        raise RegistryError(
+            "the terms or partners of the linear model are not those of its schema; register the model with the schema that it was "
+            "trained on"
+        )
+    return model
 
 
 def _check_columns(columns: Sequence[str], schema: Schema) -> None:

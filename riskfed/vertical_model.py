@@ -1,14 +1,18 @@
 """The two sides of a vertical model: what a feature holder keeps, and how its answers become columns of the label holder's model.
 
-The label holder's model is an ordinary Booster over its own columns and one 0/1 column for each split of each feature holder: 1 where a
-record goes right (`joined_schema`). A feature holder's `FeaturePart` has the splits themselves, columns and thresholds, and never leaves
-it. To score one customer, the label holder asks each feature holder for its answer, in one of two forms:
+The label holder's model of trees is an ordinary Booster over its own columns and one 0/1 column for each split of each feature holder: 1
+where a record goes right (`joined_schema`). A feature holder's `FeaturePart` has the splits themselves, columns and thresholds, and never
+leaves it. To score one customer, the label holder asks each feature holder for its answer, in one of two forms:
 
 * ``decisions``: one bit for each split.
 * ``leaf_sets``: for each tree, the leaves that the feature holder's decisions leave possible (the bit vectors of QuickScorer: Lucchese et
   al., SIGIR 2015). This keeps from the label holder the decisions at splits that the customer does not come to.
 
-Both give the same leaf in every tree. Needs numpy and the schema, none of the training code.
+Both give the same leaf in every tree. A linear model's feature holder (`riskfed.linear_model`) answers in a third form:
+
+* ``partial_score``: one number, its share of the log-odds, which is its one column in the label holder's model.
+
+Needs numpy and the schema, none of the training code.
 """
 
 from __future__ import annotations
@@ -20,11 +24,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from riskfed.errors import RegistryError, SchemaError
 from riskfed.feature import Feature
@@ -38,13 +42,15 @@ __all__ = [
     "LeafSets",
     "PartnerReference",
     "SplitRule",
+    "check_identity",
     "columns_of_decisions",
     "decision_feature",
     "joined_schema",
     "leaf_masks_of",
+    "score_feature",
 ]
 
-Answers = Literal["decisions", "leaf_sets"]
+Answers = Literal["decisions", "leaf_sets", "partial_score"]
 
 FORMAT: Final = "riskfed.feature_part/1"
 _SALT = re.compile(r"[0-9a-f]{32,128}")
@@ -70,8 +76,8 @@ class PartnerReference(BaseModel):
     Attributes:
         party: the feature holder.
         part_id: by which both call the part.
-        sha256: of `FeaturePart.to_bytes`, hexadecimal.
-        splits: how many it has: number of its columns in the label holder's model.
+        sha256: of `FeaturePart.to_bytes` or `riskfed.linear_model.ScorePart.to_bytes`, hexadecimal.
+        splits: how many it has: number of its columns in the label holder's model; 1 where it answers with a partial score.
         answers: in which form it answers.
     """
 
@@ -82,6 +88,12 @@ class PartnerReference(BaseModel):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     splits: int = Field(ge=0)
     answers: Answers = "decisions"
+
+    @model_validator(mode="after")
+    def _one_score(self) -> Self:
+        if self.answers == "partial_score" and self.splits != 1:
+            raise ValueError("a partial score is one column")
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Fields as JSON values."""
@@ -127,8 +139,7 @@ class FeaturePart:
             raise RegistryError(f"part {self.part_id} has {unknown} splits on columns that its schema does not have")
         if not all(_is_float32(rule.threshold) for rule in self.rules):
             raise RegistryError(f"part {self.part_id} has thresholds that are no finite float32 numbers")
-        if not self.party or not self.part_id or not _SALT.fullmatch(self.salt):
-            raise RegistryError("a part needs a party, an id, and a salt of 32 or more hexadecimal digits")
+        check_identity(self.party, self.part_id, self.salt)
         if self.leaf_masks and len(self.leaf_masks) != len(self.rules):
             raise RegistryError(f"part {self.part_id} has {len(self.leaf_masks)} masks for {len(self.rules)} splits")
         check_masks(self.leaf_masks)
@@ -219,19 +230,39 @@ def decision_feature(party: str, splits: int) -> Feature:
     return Feature(name=party, encoding="onehot", levels=levels, description=text, holder=party)
 
 
-def joined_schema(own: Schema, partners: Iterable[tuple[str, int]]) -> Schema:
+def score_feature(party: str) -> Feature:
+    """A feature holder's column in the label holder's linear model: its partial score, in log-odds of default."""
+    return Feature(name=party, description=f"what {party} knows of the customer", holder=party)
+
+
+def joined_schema(own: Schema, partners: Iterable[tuple[str, int]], answers: Answers = "decisions") -> Schema:
     """The schema of a label holder's model.
 
     Args:
         own: the label holder's part of a vertical schema; `Schema.part_of` gets it back.
         partners: feature holders, and how many splits each has. One without splits gets no columns.
+        answers: of all partners; "partial_score" gives each one numeric column.
 
     Raises:
         SchemaError: a feature is named like a party.
     """
-    theirs = tuple(decision_feature(party, splits) for party, splits in partners if splits)
+    theirs = tuple(
+        score_feature(party) if answers == "partial_score" else decision_feature(party, splits)
+        for party, splits in partners
+        if splits
+    )
     fields = {name: getattr(own, name) for name in Schema.model_fields}
     return Schema(**{**fields, "features": (*own.features, *theirs)})
+
+
+def check_identity(party: str, part_id: str, salt: str) -> None:
+    """Refuse a part without names, or with a salt that could be guessed.
+
+    Raises:
+        RegistryError: so it is.
+    """
+    if not party or not part_id or not _SALT.fullmatch(salt):
+        raise RegistryError("a part needs a party, an id, and a salt of 32 or more hexadecimal digits")
 
 
 def _is_float32(value: float) -> bool:

@@ -1,6 +1,7 @@
-"""POST /v1/decisions: how one customer goes at the splits of one part. An ASGI application, for `bank_nodes.answers.server`.
+"""POST /v1/decisions: what one part of a model makes of one customer. An ASGI application, for `bank_nodes.answers.server`.
 
-    {"part": "<sha256>", "customer_id": "..."}  ->  {"decisions": "<base64>"} or {"leaf_sets": "<base64>"}
+    {"part": "<sha256>", "customer_id": "..."}  ->  {"decisions": "<base64>"}, {"leaf_sets": "<base64>"} or
+                                                         {"partial_score": "<base64>"}, by the part
 
 Whether a customer is known is told to the client, by a 404, and to nobody on the way: for one part, all answers have the same number of
 bytes, and the same is computed for them. Ids are in no log, no error and no answer.

@@ -10,8 +10,8 @@ from typing import Final
 import structlog
 
 from riskfed.errors import RegistryError
+from riskfed.linear_model import Part, read_part
 from riskfed.schema import Schema
-from riskfed.vertical_model import FeaturePart
 
 _LOOK_SECONDS: Final = 1.0
 
@@ -29,11 +29,11 @@ class PartFolder:
 
     def __init__(self, folder: Path, schema: Schema, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._columns, self._clock = folder, schema.columns, clock
-        self._known: dict[Path, tuple[tuple[int, int, int], FeaturePart | None]] = {}
-        self._parts: dict[str, FeaturePart] = {}
+        self._known: dict[Path, tuple[tuple[int, int, int], Part | None]] = {}
+        self._parts: dict[str, Part] = {}
         self._next_look = -float("inf")
 
-    def find(self, sha256: str) -> FeaturePart | None:
+    def find(self, sha256: str) -> Part | None:
         """The part with this sha256; None where there is none. New ones are seen within a second."""
         part = self._parts.get(sha256)
         # Not only for an unknown one: a part that was deleted is answered with no more.
@@ -60,14 +60,14 @@ class PartFolder:
         self._known = found
         self._parts = {part.sha256: part for _, part in found.values() if part is not None}
 
-    def _read(self, path: Path) -> FeaturePart | None:
+    def _read(self, path: Path) -> Part | None:
         try:
-            part = FeaturePart.from_bytes(path.read_bytes())
+            part = read_part(path.read_bytes())
         except (OSError, RegistryError) as error:
             diary.error("a part cannot be answered with", run=path.parent.name, reason=str(error))
             return None
         if part.schema.columns != self._columns:
             diary.error("a part is for columns of another schema", run=path.parent.name, part=part.sha256)
             return None
-        diary.info("answering with a part", run=path.parent.name, part=part.sha256, splits=len(part.rules))
+        diary.info("answering with a part", run=path.parent.name, part=part.sha256, answers=part.answers)
         return part

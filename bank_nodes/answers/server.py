@@ -47,7 +47,7 @@ def answer(config: NodeConfig) -> None:
     schema = load_schema(config.loan_schema.file).part_of(config.bank)
     if not schema.is_vertical or config.bank == schema.label_holder:
         raise ConfigurationError(f"{config.bank} is the label holder; only feature holders answer")
-    customers = Customers(load_records(config.data, schema), schema)
+    customers = Customers(load_records(config.source, schema), schema)
     parts = PartFolder(config.vault.models, schema)
     with AnswersLog(settings.log) as log, listen_on(settings.host, settings.port) as listening:
         allowance = Allowance(settings.per_minute, settings.per_day, log.answered_today)

@@ -11,22 +11,39 @@ from typing import Any, Final
 
 from riskfed.errors import JobError
 from riskfed.jobs.base import Job, ReleaseForm, kind_of
+from riskfed.jobs.contribution import BankContribution
+from riskfed.jobs.logistic import VerticalLogistic
 from riskfed.jobs.monitoring import ModelMonitoring
+from riskfed.jobs.privacy import DifferentialPrivacy
 from riskfed.jobs.scorecard import HorizontalScorecard
+from riskfed.jobs.transfer import FederatedTransfer
 from riskfed.jobs.vertical import VerticalXgboost
 from riskfed.jobs.xgboost import HorizontalXgboost, XgboostParameters
 
 KINDS: Final[Mapping[str, type[Job]]] = {
-    kind_of(job): job for job in (HorizontalXgboost, HorizontalScorecard, ModelMonitoring, VerticalXgboost)
+    kind_of(job): job
+    for job in (
+        HorizontalXgboost,
+        HorizontalScorecard,
+        ModelMonitoring,
+        BankContribution,
+        VerticalXgboost,
+        VerticalLogistic,
+        FederatedTransfer,
+    )
 }
 
 __all__ = [
     "KINDS",
+    "BankContribution",
+    "DifferentialPrivacy",
+    "FederatedTransfer",
     "HorizontalScorecard",
     "HorizontalXgboost",
     "Job",
     "ModelMonitoring",
     "ReleaseForm",
+    "VerticalLogistic",
     "VerticalXgboost",
     "XgboostParameters",
     "grows_trees",

@@ -63,6 +63,11 @@ class Job(BaseModel):
         return None
 
     @property
+    def parties_without_records(self) -> tuple[str, ...]:
+        """Parties of the run that hold no records, and do something else."""
+        return ()
+
+    @property
     def needs_model(self) -> str | None:
         """sha256 of a model that every bank must have stored before the job can begin."""
         return self.champion_sha256

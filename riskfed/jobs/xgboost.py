@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from riskfed.errors import JobError
 from riskfed.jobs.base import Job
+from riskfed.jobs.privacy import DifferentialPrivacy
 
 
 class XgboostParameters(Job):
@@ -84,9 +85,28 @@ class HorizontalXgboost(XgboostParameters):
     Attributes:
         compare_alone: whether each bank also trains on its own records alone, tree by tree, so that banks which show their own figures
             can show what the federation gains them. Costs as much again as training, and no traffic.
+        privacy: differential privacy of the development records; None for none. With it the model is not XGBoost's, cuts come from the
+            schema alone (of a column at most ``max_bin``), and figures of development records are left out (docs/differential-privacy.md).
 
     `XgboostParameters` has the others.
     """
 
     kind: Literal["horizontal_xgboost"] = "horizontal_xgboost"
     compare_alone: bool = False
+    privacy: DifferentialPrivacy | None = None
+
+    @model_validator(mode="after")
+    def _private(self) -> Self:
+        if self.privacy is None:
+            return self
+        unsuited = {
+            "early_stopping_rounds": self.early_stopping_rounds is not None,
+            "scale_pos_weight": self.scale_pos_weight != 1,
+            "compare_alone": self.compare_alone,
+            "cut_rounds 8": self.cut_rounds == 8,
+        }
+        if self.privacy.splits == "random":
+            unsuited |= {"gamma": self.gamma > 0, "monotone_constraints": bool(self.monotone_constraints)}
+        if refused := [name for name, given in unsuited.items() if given]:
+            raise ValueError(f"{', '.join(refused)} cannot go with privacy (splits {self.privacy.splits})")
+        return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from riskfed.evaluation.limits import Limits, ScorecardFigures, Verdict, judge
+from riskfed.linear_model import VerticalLogisticModel, is_vertical_logistic
 from riskfed.protocols.release import ModelRelease
 from riskfed.scorecard.card import Scorecard
 from riskfed.scoring import is_scorecard
@@ -27,6 +28,15 @@ def scorecard_of(release: ModelRelease) -> Scorecard | None:
         RegistryError: a damaged scorecard.
     """
     return Scorecard.from_bytes(release.model) if is_scorecard(release.model) else None
+
+
+def linear_model_of(release: ModelRelease) -> VerticalLogisticModel | None:
+    """The label holder's part of a released linear model; None where the model is another one, or was withheld.
+
+    Raises:
+        RegistryError: a damaged one.
+    """
+    return VerticalLogisticModel.from_bytes(release.model) if is_vertical_logistic(release.model) else None
 
 
 def scorecard_figures(card: Scorecard) -> ScorecardFigures:

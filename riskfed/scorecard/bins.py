@@ -8,6 +8,8 @@ values are.
 from __future__ import annotations
 
 import itertools
+import math
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,6 +74,14 @@ class FeatureBins:
         codes = self.codes(column).astype(np.int64)
         return np.bincount(2 * codes + (labels != 0), minlength=2 * len(self)).reshape(-1, 2).astype(np.int64)
 
+    @property
+    def steps(self) -> np.ndarray:
+        """(k,) float32 values of an encoded column at which the bin changes; a special value begins a step and ends it."""
+        special = np.array(self.special, dtype=np.float32)
+        ends = np.nextafter(special, np.float32(np.inf))
+        ones = np.ones(1 if self.groups else 0, dtype=np.float32)
+        return np.concatenate([np.array(self.edges, dtype=np.float32), special, ends, ones])
+
     def labels(self, feature: Feature) -> tuple[str, ...]:
         """The bins in words, such as ``[18, 25)``, ``graduate, university``, ``-2`` or ``missing``."""
         special = [f"{value:g}" for value in self.special]
@@ -87,6 +97,32 @@ class FeatureBins:
             return ["any value"]
         inner = [f"[{_plain(low)}, {_plain(high)})" for low, high in itertools.pairwise(self.edges)]
         return [f"below {_plain(self.edges[0])}", *inner, f"{_plain(self.edges[-1])} and above"]
+
+
+class RecordBins:
+    """Bins of one record at a time, as plain Python numbers: what `FeatureBins.codes` does, without arrays.
+
+    Args:
+        bins: how values fall into them.
+    """
+
+    def __init__(self, bins: FeatureBins) -> None:
+        self._columns, self._missing = bins.columns, len(bins) - 1
+        self._edges = np.array(bins.edges, dtype=np.float32).tolist()
+        self._group_of = {level: number for number, levels in enumerate(bins.groups) for level in levels}
+        special = np.array(bins.special, dtype=np.float32).tolist()
+        self._special = {value: bins.regular + number for number, value in enumerate(special)}
+
+    def code(self, values: list[float]) -> int:
+        """The bin of a record's encoded values, which are float32 numbers, NaN where missing."""
+        value = values[self._columns[0]]
+        if math.isnan(value):
+            return self._missing
+        if self._group_of:
+            ones = [self._group_of[level] for level, column in enumerate(self._columns) if values[column] == 1]
+            return max(ones, default=0)
+        special = self._special.get(value)
+        return bisect_right(self._edges, value) if special is None else special
 
 
 def check_bins(bins: FeatureBins, schema: Schema) -> None:

@@ -95,7 +95,7 @@ def as_text(card: Scorecard) -> str:
         names = itertools.chain([variable.feature], itertools.repeat(""))
         rows += [_printed(name, bin_) for name, bin_ in zip(names, variable.bins)]
     rounding = f"\nThe sum of whole points is within {card.rounding:.1f} points of the exact score.\n"
-    return f"{head}\n{_markdown(rows)}{rounding}"
+    return f"{head}\n{markdown(rows)}{rounding}"
 
 
 def _row(bin_: CardBin, rows: int) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _printed(name: str, bin_: CardBin) -> list[str]:
     return [name, bin_.label, loans, rate, f"{bin_.woe:.3f}", str(bin_.points)]
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
+def markdown(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, the first row its head: two columns of text, the others of numbers."""
     cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]

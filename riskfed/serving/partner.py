@@ -6,7 +6,8 @@ import base64
 import binascii
 import json
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from riskfed.errors import ConfigurationError, RemoteProtocolError
+from riskfed.linear_model import read_partial_score
 from riskfed.serving.engine.joint import Partner, PartnerError, UnknownCustomerError
 from riskfed.vertical_model import LeafMask, LeafSets, PartnerReference, columns_of_decisions
 
@@ -109,15 +111,13 @@ class AskedPart(Partner):
 
     def __init__(self, endpoint: PartnerEndpoint, part: PartnerReference, masks: Sequence[LeafMask]) -> None:
         self._endpoint, self._part = endpoint, part
-        self._sets = LeafSets(masks) if part.answers == "leaf_sets" else None
+        self._read = _reader(part, masks)
 
     async def columns(self, model_sha256: str, customer_id: str) -> NDArray[np.float32]:  # noqa: ARG002 - the part says it
         """See `Partner.columns`."""
         answer = await self._endpoint.ask(self._part, customer_id)
         try:
-            if self._sets is not None:
-                return self._sets.columns(answer)
-            return columns_of_decisions(answer, self._part.splits)
+            return self._read(answer)
         except RemoteProtocolError as error:
             raise PartnerError(f"{self._part.party}: {error}") from None
 
@@ -152,6 +152,17 @@ class PartnerDirectory:
         """Close all connections."""
         for endpoint in self._endpoints.values():
             await endpoint.close()
+
+
+def _reader(part: PartnerReference, masks: Sequence[LeafMask]) -> Callable[[bytes], NDArray[np.float32]]:
+    """What makes columns of a part's answers, and raises RemoteProtocolError at what is none."""
+    match part.answers:
+        case "decisions":
+            return partial(columns_of_decisions, splits=part.splits)
+        case "leaf_sets":
+            return LeafSets(masks).columns
+        case "partial_score":
+            return read_partial_score
 
 
 async def _body(response: httpx.Response) -> bytes:

@@ -135,7 +135,9 @@ def simulate(
         key_bits=key_bits,
     )
     records = {name: Records.from_frame(banks[name], schema) for name in names}
-    programs = {name: program_for(job, records[name], schema, known=model) for name in names}
+    programs = {
+        name: program_for(job, records[name], schema, bank=name, roster=plan.roster, known=model) for name in names
+    }
     parties = parties_for(plan, programs)
     order = list(names)
     if seed is not None:

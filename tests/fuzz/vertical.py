@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from riskfed.linear_model import ScorePart, VerticalLogisticModel
 from riskfed.protocols.kept_alignment import Alignment
 from riskfed.protocols.vertical.messages import (
     Choices,
@@ -30,8 +31,10 @@ from riskfed.trees.leaf_sets import LeafMask
 from riskfed.vertical_model import FeaturePart, SplitRule
 from tests.fuzz.harness import Session, Target, simply
 from tests.fuzz.mutator import Mutator
+from tests.joint.linear_models import linear_parts
 
 ROWS, DEVELOPMENT = 60, 48
+LINEAR = linear_parts()
 _NUMBERS = np.resize(np.array([-1, 0, 1, 1, 0], dtype=np.int16), ROWS)
 ORDERS = [
     order.to_bytes()
@@ -75,6 +78,18 @@ def check_part(data: bytes) -> None:
     part = FeaturePart.from_bytes(data)
     assert FeaturePart.from_bytes(part.to_bytes()).to_bytes() == part.to_bytes()
     part.answer(np.zeros(len(part.schema.columns), dtype=np.float32))
+
+
+def check_score_part(data: bytes) -> None:
+    part = ScorePart.from_bytes(data)
+    assert ScorePart.from_bytes(part.to_bytes()).to_bytes() == part.to_bytes()
+    assert len(part.answer(np.zeros(len(part.schema.columns), dtype=np.float32))) == 4
+
+
+def check_linear_model(data: bytes) -> None:
+    model = VerticalLogisticModel.from_bytes(data)
+    assert VerticalLogisticModel.from_bytes(model.to_bytes()).to_bytes() == model.to_bytes()
+    model.margins(np.zeros((1, len(model.columns)), dtype=np.float32))
 
 
 def check_alignment(data: bytes) -> None:
@@ -145,6 +160,8 @@ VERTICAL = [
     ),
     Target("Alignment.from_bytes", 4_000, simply(_like(ALIGNMENTS), check_alignment)),
     Target("FeaturePart.from_bytes", 3_000, simply(_json_like(PARTS), check_part)),
+    Target("ScorePart.from_bytes", 2_000, simply(_json_like([LINEAR.parts["payments"].to_bytes()]), check_score_part)),
+    Target("VerticalLogisticModel", 2_000, simply(_json_like([LINEAR.model, LINEAR.fallback]), check_linear_model)),
     Target("gradient_cipher", 60, ciphertexts),
     Target("private_set_intersection", 1_500, points),
 ]

@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from cryptography import x509
 
 from bank_nodes.answers.log import read_answers
+from riskfed.linear_model import read_partial_score
 from riskfed.trees.leaf_sets import LeafSets, columns_of_decisions
+from tests.joint.linear_models import linear_parts
 from tests.joint.models import SCHEMA, customers, vertical_model
 from tests.joint.world import PATH, Holder, make_holder
 from tests.serving.access.tls import Authority
@@ -31,6 +34,7 @@ ENCODED = SCHEMA.part_of("payments").encode(FRAME)
 def holder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Holder]:
     holder = make_holder(tmp_path_factory.mktemp("endpoint"), "payments", FRAME, {"per_minute": 100_000})
     holder.store(vertical_model())
+    holder.store(linear_parts(), "run-linear")
     holder.start()
     yield holder
     holder.stop(signal.SIGKILL)
@@ -115,6 +119,19 @@ def test_a_stranger_is_a_404_of_the_same_length(client: httpx.Client, customer: 
     assert strange.startswith(b"HTTP/1.1 404")
     assert b"urn:riskfed:problem:unknown-customer" in strange
     assert len(known) == len(strange)
+
+
+def test_a_linear_part_answers_with_its_partial_score_and_every_answer_has_one_length(client: httpx.Client) -> None:
+    part = linear_parts().parts["payments"]
+    lengths = set()
+    for place in range(20):
+        asked = {"part": part.sha256, "customer_id": IDS[place]}
+        told = client.post(PATH, json=asked).json()
+        assert list(told) == ["partial_score"]
+        (score,) = read_partial_score(base64.b64decode(told["partial_score"]))
+        assert score == np.float32(part.score.partial(ENCODED[place : place + 1])[0])
+        lengths |= {len(raw(client, asked)), len(raw(client, {**asked, "customer_id": f"Q9999{place}"}))}
+    assert len(lengths) == 1
 
 
 def raw(client: httpx.Client, content: dict[str, str]) -> bytes:

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 from riskfed.errors import ConfigurationError, RegistryError
+from riskfed.scoring import read_model
 from riskfed.serving.engine.engine import ScoringEngine
 from riskfed.serving.engine.interface import Engine
 from riskfed.serving.engine.joint import JointEngine
@@ -22,9 +22,10 @@ from riskfed.serving.engine.score import Score
 from riskfed.serving.engine.vertical import build_engine, own_schema
 from riskfed.serving.partner import PartnerDirectory, PartnerSettings
 from riskfed.vertical_model import Answers
+from tests.joint.linear_models import joint_log_odds, linear_parts
 from tests.joint.models import customers, joint_margins, vertical_model
-from tests.joint.world import LOOPBACK, Holder, holders
-from tests.serving.access.tls import Authority, serving
+from tests.joint.world import Holder, holders, impostor
+from tests.serving.access.tls import Authority
 
 FRAME = customers(120, seed=11)
 PATIENT = 30.0
@@ -32,7 +33,7 @@ PATIENT = 30.0
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Holder]]:
-    models = vertical_model(), vertical_model("leaf_sets")
+    models = vertical_model(), vertical_model("leaf_sets"), linear_parts()
     with holders(tmp_path_factory.mktemp("world"), FRAME[:100], *models) as made:
         yield made
 
@@ -52,7 +53,8 @@ def ask(
     async def run() -> Any:
         directory = PartnerDirectory(settings)
         try:
-            return await use(build_engine(vertical_model(answers).files(), partner=directory.find))
+            model = linear_parts() if answers == "partial_score" else vertical_model(answers)
+            return await use(build_engine(model.files(), partner=directory.find))
         finally:
             await directory.close()
 
@@ -77,6 +79,22 @@ def test_every_customer_gets_the_margin_of_the_joint_booster(world: dict[str, Ho
     assert {one.fallback for one in scores} == {None}
     expected = joint_margins(vertical_model(answers), FRAME[:100])
     assert [one.margin for one in scores] == expected.tolist()
+
+
+def test_every_customer_gets_the_log_odds_of_the_joined_linear_model(world: dict[str, Holder]) -> None:
+    async def use(engine: Engine) -> list[Score]:
+        assert engine.kind == "logistic"
+        found = await asyncio.gather(*(score(engine, place) for place in (*range(20), 110)))
+        return [one for _, one in found]
+
+    *scores, stranger = ask(of(world), use, "partial_score")
+    assert {one.fallback for one in scores} == {None}
+    np.testing.assert_allclose([one.margin for one in scores], joint_log_odds(FRAME[:20]), rtol=0, atol=5e-7)
+    named = {reason.feature for one in scores for reason in one.reasons}
+    assert {"payments", "shop"} <= named <= {"income", "late payments", "payments", "shop"}
+    fallback = read_model(linear_parts().fallback, own_schema(linear_parts().files()))
+    row = own_schema(linear_parts().files()).encode(FRAME[110:111])
+    assert (stranger.fallback, stranger.margin) == ("unknown_customer", fallback.margins(row)[0])
 
 
 def test_reasons_name_the_partner_and_none_of_its_columns(world: dict[str, Holder]) -> None:
@@ -156,25 +174,6 @@ def test_a_partner_that_talks_nonsense(tmp_path: Path, what: str) -> None:
         found = ask(settings, lambda engine: score(engine, 0))[1]
     assert found.fallback == "partner_unavailable"
     assert heard
-
-
-@contextmanager
-def impostor(folder: Path, status: int, body: bytes) -> Iterator[tuple[list[PartnerSettings], list[bytes]]]:
-    """A server in place of both partners, which has a good certificate, and what it heard."""
-    authority = Authority(folder, "authority")
-    served, _ = authority.issue("endpoint", LOOPBACK)
-    heard: list[bytes] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        heard.append((await receive())["body"])
-        headers = [(b"location", b"/v1/decisions"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    with serving(app, ssl_certfile=str(served), ssl_keyfile=str(served)) as port:
-        url = f"https://127.0.0.1:{port}"
-        shown = {"url": url, "certificate": served, "key": served, "ca": authority.certificate}
-        yield [PartnerSettings.model_validate({"name": name, **shown}) for name in ("payments", "shop")], heard
 
 
 def test_an_impostor_hears_no_id(tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from cryptography import x509
 
 from benchmarks.joint_models import VerticalModel
 from riskfed.serving.partner import PartnerSettings
+from tests.joint.linear_models import LinearParts
 from tests.joint.models import SCHEMA
-from tests.serving.access.tls import Authority
+from tests.serving.access.tls import Authority, serving
 
 LOOPBACK = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 PATH = "/v1/decisions"
@@ -45,7 +46,7 @@ class Holder:
     port: int = 0
     errors: list[str] = field(default_factory=list)
 
-    def store(self, model: VerticalModel, run: str = "run-1") -> None:
+    def store(self, model: VerticalModel | LinearParts, run: str = "run-1") -> None:
         """Put its part where the vault would."""
         folder = self.home / "models" / run
         folder.mkdir(parents=True)
@@ -134,7 +135,7 @@ lender = ["{fingerprint}"]
 
 
 @contextmanager
-def holders(folder: Path, frame: pd.DataFrame, *models: VerticalModel) -> Iterator[dict[str, Holder]]:
+def holders(folder: Path, frame: pd.DataFrame, *models: VerticalModel | LinearParts) -> Iterator[dict[str, Holder]]:
     """Running endpoints of all feature holders."""
     made = {name: make_holder(folder, name, frame) for name in models[0].parts}
     try:
@@ -146,3 +147,22 @@ def holders(folder: Path, frame: pd.DataFrame, *models: VerticalModel) -> Iterat
     finally:
         for holder in made.values():
             holder.stop(signal.SIGKILL)
+
+
+@contextmanager
+def impostor(folder: Path, status: int, body: bytes) -> Iterator[tuple[list[PartnerSettings], list[bytes]]]:
+    """A server in place of both partners, which has a good certificate, and what it heard."""
+    authority = Authority(folder, "authority")
+    served, _ = authority.issue("endpoint", LOOPBACK)
+    heard: list[bytes] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        heard.append((await receive())["body"])
+        headers = [(b"location", b"/v1/decisions"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    with serving(app, ssl_certfile=str(served), ssl_keyfile=str(served)) as port:
+        url = f"https://127.0.0.1:{port}"
+        shown = {"url": url, "certificate": served, "key": served, "ca": authority.certificate}
+        yield [PartnerSettings.model_validate({"name": name, **shown}) for name in ("payments", "shop")], heard

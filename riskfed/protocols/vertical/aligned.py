@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from riskfed.errors import ContractError
-from riskfed.jobs import VerticalXgboost
+from riskfed.jobs import Job, VerticalXgboost
 from riskfed.protocols.alignment import Alignment
 from riskfed.protocols.records import Records
 from riskfed.protocols.vertical.holdout import is_held_out
+from riskfed.protocols.vertical.place import AligningJob
 from riskfed.schema import Schema
 from riskfed.trees.cuts import Cuts
 
@@ -31,7 +32,7 @@ class AlignedRecords:
     digest: str
 
     @classmethod
-    def of(cls, records: Records, alignment: Alignment, job: VerticalXgboost) -> AlignedRecords:
+    def of(cls, records: Records, alignment: Alignment, job: Job) -> AlignedRecords:
         """A party's records in the order of an alignment.
 
         Raises:
@@ -76,9 +77,19 @@ def check_schema(schema: Schema, job: VerticalXgboost, roster: tuple[str, ...]) 
     Raises:
         ContractError: parties of schema and roster differ, or they do not agree about the label holder.
     """
-    if schema.label_holder != job.label_holder or set(schema.holders) != set(roster):
+    check_parties(schema, job, roster)
+    job.constraints_for(schema.columns)
+
+
+def check_parties(schema: Schema, job: AligningJob, roster: tuple[str, ...]) -> None:
+    """Refuse a schema of other parties than the job's.
+
+    Raises:
+        ContractError: parties of schema and roster differ, or they do not agree about the label holder.
+    """
+    holders = {name for name in roster if name not in job.parties_without_records}
+    if schema.label_holder != job.label_holder or set(schema.holders) != holders:
         raise ContractError(
             f"the schema's parties are {', '.join(schema.holders)} with label holder {schema.label_holder or 'none'}; the job's are "
-            f"{', '.join(roster)} with {job.label_holder}; the operator must plan with the schema's"
+            f"{', '.join(sorted(holders))} with {job.label_holder}; the operator must plan with the schema's"
         )
-    job.constraints_for(schema.columns)

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from riskfed.jobs import VerticalXgboost
 from riskfed.protocols.alignment import align
 from riskfed.protocols.kept_alignment import Alignment
 from riskfed.protocols.program import Program
 from riskfed.protocols.vertical_rules import VerticalRules
+
+
+class AligningJob(Protocol):
+    """A job whose parties hold different columns of the same customers."""
+
+    @property
+    def label_holder(self) -> str:
+        """The party with the labels; it leads."""
+        ...
+
+    @property
+    def align_again(self) -> bool:
+        """Whether the common customers are found anew in any case."""
+        ...
+
+    @property
+    def parties_without_records(self) -> tuple[str, ...]:
+        """Parties that hold no columns and do something else."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +61,16 @@ class Place:
         """The other parties, in order."""
         return tuple(name for name in sorted(self.roster) if name != self.me)
 
-    def align(self, ids: NDArray[np.bytes_], job: VerticalXgboost) -> Program[Alignment]:
+    def align(self, ids: NDArray[np.bytes_], job: AligningJob) -> Program[Alignment]:
         """The common customers: those of an earlier alignment in a later attempt, and wherever parties still have one."""
         return align(
             ids,
             self.me,
-            self.roster,
+            tuple(name for name in self.roster if name not in job.parties_without_records),
             job.label_holder,
             kept=self.kept,
             again=job.align_again and self.journal is None,
             may_intersect=self.rules.may_intersect,
             least_common=self.rules.least_common,
+            bystanders=job.parties_without_records,
         )

@@ -1,4 +1,4 @@
-"""What a model is made of, for its readers: a scorecard's table, or what trees look at most."""
+"""What a model is made of, for its readers: a scorecard's or linear model's table, or what trees look at most."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from riskfed.linear_model import VerticalLogisticModel, is_vertical_logistic, model_rows
 from riskfed.schema import Schema
 from riskfed.scorecard.card import Scorecard
 from riskfed.scoring import is_scorecard
@@ -48,7 +49,11 @@ class _Key:
 @lru_cache(_MODELS_REMEMBERED)
 def _made_of(key: _Key) -> dict[str, Any]:
     data = key.files.model
-    return _table(Scorecard.from_bytes(data)) if is_scorecard(data) else _trees(data, key.files.schema)
+    if is_scorecard(data):
+        return _table(Scorecard.from_bytes(data))
+    if is_vertical_logistic(data):
+        return _linear(VerticalLogisticModel.from_bytes(data), key.files.schema)
+    return _trees(data, key.files.schema)
 
 
 def _table(card: Scorecard) -> dict[str, Any]:
@@ -59,6 +64,15 @@ def _table(card: Scorecard) -> dict[str, Any]:
     ]
     fit = {"intercept": card.fit.intercept, "variables": len(card.variables)}
     return {"base_points": card.base_points, **fit, "table": rows}
+
+
+def _linear(model: VerticalLogisticModel, schema: Schema) -> dict[str, Any]:
+    rows = [
+        {"feature": name, "bin": label, "woe": woe, "points": points}
+        for name, label, woe, _, points in model_rows(model, schema)
+    ]
+    terms = len(model.own.terms) + len(model.partners)
+    return {"base_points": model.base_points, "intercept": model.intercept, "variables": terms, "table": rows}
 
 
 def _trees(data: bytes, schema: Schema) -> dict[str, Any]:

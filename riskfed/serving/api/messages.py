@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from riskfed.serving.api.requests import REQUEST_ID_PATTERN
+from riskfed.serving.engine.interface import ModelKind
 
 Level = str | int | float
 RequestId = Annotated[str, StringConstraints(pattern=REQUEST_ID_PATTERN)]
@@ -150,7 +151,7 @@ class ModelEntry(BaseModel):
     version: str
     alias: str | None
     sha256: str
-    kind: Literal["xgboost", "scorecard"]
+    kind: ModelKind
     role: Literal["champion", "retained"]
     since: datetime = Field(description="when this service began to score with it")
 
@@ -162,12 +163,12 @@ class ModelList(BaseModel):
 
 
 class CardRow(BaseModel):
-    """A bin of a scorecard."""
+    """A bin of a scorecard; of a linear model in parts also a standardised column or a partner's score, which have neither figure."""
 
     feature: str
     bin: str
-    woe: float
-    points: int
+    woe: float | None
+    points: int | None
 
 
 class FeatureGain(BaseModel):
@@ -178,10 +179,12 @@ class FeatureGain(BaseModel):
 
 
 class Card(BaseModel):
-    """What the model is made of: of a scorecard its table, of trees what they look at."""
+    """What the model is made of: of a scorecard or linear model its table, of trees what they look at."""
 
     description: str | None = Field(default=None, description="the registry's")
-    base_points: int | None = Field(default=None, description="scorecard: points that everybody begins with")
+    base_points: int | None = Field(
+        default=None, description="points that everybody begins with, where there is a table"
+    )
     intercept: float | None = None
     variables: int | None = None
     table: list[CardRow] | None = None

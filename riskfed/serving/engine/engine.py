@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from riskfed.errors import RegistryError, RiskfedError
 from riskfed.evaluation.reasons import DECIMALS, MOST_REASONS, NO_REASON, adverse_reasons
 from riskfed.scorecard.points import ScoreScale
-from riskfed.scoring import ScorecardModel, pd_of, read_model, scale_of
+from riskfed.scoring import LinearModel, ScorecardModel, ScoringModel, pd_of, read_model, scale_of
 from riskfed.serving.engine.applicant import ApplicantForm
-from riskfed.serving.engine.interface import Engine
+from riskfed.serving.engine.interface import Engine, ModelKind
 from riskfed.serving.engine.model_files import ModelFiles
 from riskfed.serving.engine.reason_texts import ReasonOverlay, ReasonTexts
 from riskfed.serving.engine.score import Reason, Score, rounded_points
@@ -31,7 +31,7 @@ class ScoredRows(NamedTuple):
     """Scores of many rows as arrays.
 
     Attributes:
-        margins: (n,) log-odds of default, float32 of trees, float64 of a scorecard.
+        margins: (n,) log-odds of default, float32 of trees, float64 of others.
         pd: (n,) of the same type.
         points: (n,) int32.
         reasons: (n, 4) int16 positions of features in the schema, -1 behind the last reason.
@@ -55,7 +55,7 @@ class ScoringEngine(Engine):
         form: the schema as a form that checks and encodes.
         scale: of the points.
         texts: of the reasons.
-        kind: "xgboost" or "scorecard".
+        kind: what the model is.
         predictions: the model below, for its card and for what would change a score.
     """
 
@@ -78,9 +78,7 @@ class ScoringEngine(Engine):
             self.texts = ReasonTexts(files.schema, texts)
         except RiskfedError as error:
             raise RegistryError(f"model {files.reference}: {error}") from None
-        self.kind: Literal["xgboost", "scorecard"] = (
-            "scorecard" if isinstance(self.predictions, ScorecardModel) else "xgboost"
-        )
+        self.kind = _kind(self.predictions)
         self._named = list(zip(self.schema.reason_codes, (feature.name for feature in self.schema.features)))
         self._factor, self._offset = self.scale.factor, self.scale.offset
 
@@ -194,3 +192,13 @@ class ScoringEngine(Engine):
             for rank, (position, points) in enumerate(zip(positions, lost), 1)
             if position != NO_REASON
         )
+
+
+def _kind(model: ScoringModel) -> ModelKind:
+    match model:
+        case ScorecardModel():
+            return "scorecard"
+        case LinearModel():
+            return "logistic"
+        case _:
+            return "xgboost"

@@ -17,6 +17,9 @@ from riskfed.serving.engine.model_files import ModelReference
 from riskfed.serving.engine.reason_texts import ReasonTexts
 from riskfed.serving.engine.score import Score
 
+ModelKind = Literal["xgboost", "scorecard", "logistic"]
+"""What a model is: trees, a scorecard, or a linear model in parts."""
+
 
 class Engine(Protocol):
     """`ScoringEngine`, a model of one organisation, or `JointEngine`, a model that a partner has a part in."""
@@ -27,7 +30,7 @@ class Engine(Protocol):
     form: ApplicantForm
     scale: ScoreScale
     texts: ReasonTexts
-    kind: Literal["xgboost", "scorecard"]
+    kind: ModelKind
     predictions: ScoringModel
 
     def under(self, reference: ModelReference) -> Self:

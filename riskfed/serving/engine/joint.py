@@ -4,8 +4,9 @@ The partner is asked during the request, and a request has little time. So there
 alone: where the partner's part is missing, that one answers, and the score says why (`Score.fallback`).
 
 Who learns what. The partner learns the customer's id, which model asks, and when; never a field, the score or whether its answer came in
-time. The label holder learns the partner's split decisions of this customer: zeros and ones, neither values nor thresholds. An id goes to
-the partner only, and stands in no log and no error.
+time. The label holder learns of this customer, from a model of trees, the partner's split decisions: zeros and ones, neither values nor
+thresholds; from a linear model, the partner's partial score: one number, no single term of it. An id goes to the partner only, and stands
+in no log and no error.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Partner(Protocol):
             customer_id: by which both know the customer.
 
         Returns:
-            (k,) float32, 0 or 1 for each of the partner's columns in the joint model.
+            (k,) float32 for the partner's columns in the joint model: 0 or 1 where they are levels, finite where they are scores.
 
         Raises:
             UnknownCustomerError: the partner does not know the customer.
@@ -59,8 +60,8 @@ class JointEngine(Engine):
     """A joint model with its fallback, to be used where a `ScoringEngine` is.
 
     Attributes:
-        model, sha256, kind, texts: of the joint model. In its schema the partner's columns stand behind the own ones. As levels of
-            one one-hot feature they make one reason together, which tells an applicant whose information it was, not which.
+        model, sha256, kind, texts: of the joint model. In its schema the partner's columns stand behind the own ones: the levels of one
+            one-hot feature, or a numeric one. That makes one reason, which tells an applicant whose information it was, not which.
         schema, form, predictions: of the own model, by which an applicant is encoded and values are tried.
         scale: of both.
     """
@@ -83,7 +84,8 @@ class JointEngine(Engine):
         self.schema, self.form, self.predictions = own.schema, own.form, own.predictions
         self.scale, self.texts = joint.scale, joint.texts
         self._joint, self._own, self._partner = joint, own, partner
-        self._n_theirs = len(joint.schema.columns) - len(own.schema.columns)
+        theirs = joint.schema.features[n_own:]
+        self._are_levels = np.array([bool(feature.levels) for feature in theirs for _ in feature.columns])
 
     def encode(self, applicant: Mapping[str, Any]) -> NDArray[np.float32]:
         """As `ScoringEngine.encode`: the own columns."""
@@ -145,18 +147,22 @@ class JointEngine(Engine):
             # Whatever the partner's client raises: the applicant is scored. The type says enough, and the text might hold the id.
             _log.warning("the partner of model %s gave no answer (%s)", self.model, type(error).__name__)
             return "partner_unavailable"
-        if not _are_decisions(columns, self._n_theirs):
-            _log.warning("the partner of model %s gave something else than %d decisions", self.model, self._n_theirs)
+        if not _are_answers(columns, self._are_levels):
+            expected = len(self._are_levels)
+            _log.warning(
+                "the partner of model %s gave something else than %d decisions or scores", self.model, expected
+            )
             return "partner_unavailable"
         return columns
 
 
-def _are_decisions(columns: object, expected: int) -> bool:
+def _are_answers(columns: object, are_levels: NDArray[np.bool_]) -> bool:
+    """Whether a partner's columns are zeros and ones where they are levels, and finite numbers elsewhere."""
     return (
         isinstance(columns, np.ndarray)
         and columns.dtype == np.float32
-        and columns.shape == (expected,)
-        and bool(((columns == 0) | (columns == 1)).all())
+        and columns.shape == are_levels.shape
+        and bool(np.where(are_levels, (columns == 0) | (columns == 1), np.isfinite(columns)).all())
     )
 
 

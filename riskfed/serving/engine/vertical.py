@@ -20,7 +20,7 @@ from riskfed.serving.engine.joint import JointEngine, Partner
 from riskfed.serving.engine.model_files import ModelFiles
 from riskfed.serving.engine.reason_texts import ReasonOverlay
 from riskfed.trees.booster_json import parse_booster
-from riskfed.vertical_model import LeafMask, PartnerReference, joined_schema, leaf_masks_of
+from riskfed.vertical_model import Answers, LeafMask, PartnerReference, joined_schema, leaf_masks_of
 
 FindPartner = Callable[[PartnerReference, Sequence[LeafMask]], Partner]
 """The partner that keeps a part. The masks are those of the part's splits where it answers with leaf sets, else there are none. Raises
@@ -50,7 +50,8 @@ def build_engine(
     if files.schema.columns == own.columns and not theirs:
         return joint
     try:
-        expected = joined_schema(own, [(part.party, part.splits) for part in theirs]).columns
+        form: Answers = "partial_score" if all(part.answers == "partial_score" for part in theirs) else "decisions"
+        expected = joined_schema(own, [(part.party, part.splits) for part in theirs], form).columns
         if expected != files.schema.columns or not files.fallback:
             raise RegistryError(
                 f"model {files.reference} needs partners' columns, and partners.json or fallback.json are not those that belong to it; "

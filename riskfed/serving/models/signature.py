@@ -12,6 +12,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from riskfed.errors import RegistryError
+from riskfed.linear_model import is_vertical_logistic
 from riskfed.schema import Schema
 from riskfed.scoring import is_scorecard
 from riskfed.serving.models.source import ModelFiles
@@ -42,8 +43,9 @@ def check_signature(mlmodel: bytes, files: ModelFiles) -> None:
 
 
 def expected_inputs(model: bytes, schema: Schema) -> tuple[str, ...]:
-    """Inputs that `riskfed.tracking.flavours` declares: of trees the encoded columns, of a scorecard the features."""
-    return tuple(feature.name for feature in schema.features) if is_scorecard(model) else schema.columns
+    """Inputs that `riskfed.tracking.flavours` declares: of trees the encoded columns, of other models the features."""
+    by_feature = is_scorecard(model) or is_vertical_logistic(model)
+    return tuple(feature.name for feature in schema.features) if by_feature else schema.columns
 
 
 def _named_inputs(mlmodel: bytes) -> tuple[str, ...] | None:

@@ -3,7 +3,8 @@
 import { copyButton, el, put, table } from "./dom.js";
 import { moment, shown } from "./format.js";
 
-const KINDS = { xgboost: "gradient-boosted trees (XGBoost)", scorecard: "scorecard" };
+const KINDS = { xgboost: "gradient-boosted trees (XGBoost)", scorecard: "scorecard",
+  logistic: "logistic regression in parts" };
 const PARTS = { trees: "Trees", depth: "Greatest depth", variables: "Variables", base_points: "Points to begin with" };
 /** Figures in the order in which they are read; what else the registry says stands below. */
 const FIGURES = {
@@ -78,7 +79,8 @@ function bins({ table: rows }, fields) {
   if (!rows?.length) return [];
   const cells = rows.map((row, at) => {
     const title = at > 0 && rows[at - 1].feature === row.feature ? "" : titleOf(fields, row.feature);
-    return [title, row.bin, shown(Number(row.woe.toFixed(3))), shown(row.points)];
+    const woe = row.woe === null ? "" : shown(Number(row.woe.toFixed(3)));
+    return [title, row.bin, woe, row.points === null ? "" : shown(row.points)];
   });
   return [el("h3", {}, "Its table"), table("The scorecard's bins", ["Feature", "Bin", "WoE", "Points"], cells)];
 }
