@@ -76,15 +76,10 @@ def train(
         JobError: the job, or the pooled records, do not suit a scorecard.
         ConfigurationError: optbinning is missing, or not the same at all banks.
     """
-    _check_unweighted(schema)
-    cells = starting_cells(schema, job)
+    check_job(schema, job)
     development, held_out = records.hold_out(job.validation_fraction, job.validation_seed)
     totals = Totals.from_pooled((yield Sum(Totals.local(development, held_out), 1 << 62)), job)  # 1
-    binned = yield from bin_features(development, cells, job, totals.rows, threads)  # 2
-    entering = _entering(binned, job)
-    design = _design(development, entering, threads)  # 3
-    selection = yield from _fit(design, development.labels, totals.rows, entering, job)  # 4
-    card = points_card(schema, job, binned, entering, selection)  # 5
+    card, selection = yield from fit(development, schema, job, totals, threads)  # 2, 3, 4, 5
     yield Progress(1, _progress(selection))
     full = ModelRelease(card.to_bytes(), schema, {}, [_progress(selection)], [], 0, kind=job.kind)
     if totals.held_out_rows:
@@ -96,11 +91,41 @@ def train(
     return Fitted(release, full, card)
 
 
-def _check_unweighted(schema: Schema) -> None:
+def check_job(schema: Schema, job: HorizontalScorecard) -> None:
+    """Refuse what no records could make good.
+
+    Raises:
+        JobError: the schema weights rows; or the job names features that are not there, or edges for one whose levels have no order.
+    """
     if schema.weight is not None:
         raise JobError(
             f"the schema weights rows by {schema.weight}, which a scorecard cannot do; its counts are of loans. Use a schema without weight"
         )
+    starting_cells(schema, job)
+
+
+def fit(
+    development: Records, schema: Schema, job: HorizontalScorecard, totals: Totals, threads: int = 1
+) -> Program[tuple[Scorecard, Selection]]:
+    """One bank's side of the card alone: nothing is measured or released.
+
+    Args:
+        development: the bank's development rows, maybe none.
+        schema, job, totals: the same at every bank.
+        threads: how many work on this bank's records.
+
+    Returns:
+        The card and the fit behind it, the same at every bank.
+
+    Raises:
+        JobError: the pooled records do not suit a scorecard.
+        ConfigurationError: optbinning is missing, or not the same at all banks.
+    """
+    binned = yield from bin_features(development, starting_cells(schema, job), job, totals.rows, threads)
+    entering = _entering(binned, job)
+    design = _design(development, entering, threads)
+    selection = yield from _select(design, development.labels, totals.rows, entering, job)
+    return points_card(schema, job, binned, entering, selection), selection
 
 
 def _entering(binned: Sequence[BinnedFeature], job: HorizontalScorecard) -> list[BinnedFeature]:
@@ -130,7 +155,7 @@ def _design(records: Records, entering: Sequence[BinnedFeature], threads: int) -
     return design
 
 
-def _fit(
+def _select(
     design: np.ndarray,
     labels: np.ndarray,
     pooled_rows: int,

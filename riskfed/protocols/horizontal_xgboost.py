@@ -40,7 +40,7 @@ from riskfed.trees.grower import Grower
 from riskfed.trees.reduced import reduced
 from riskfed.trees.tree import Tree
 
-_SHIFT_CELLS = 128
+SHIFT_CELLS = 128
 """Cells of the public grid of a numeric feature whose shift is measured."""
 
 
@@ -94,7 +94,7 @@ def train(
     totals, cuts = Totals.for_trees(saved.totals, job), saved.cuts
     base_score = totals.base_score(job)
     codes = cuts.bin(development.column, len(development), development.storage, threads)
-    grower = _grower(codes, development, cuts, job, totals.weight, base_score, threads)
+    grower = grower_of(codes, development, cuts, job, totals.weight, base_score, threads)
     watched = cuts.bin(held_out.column, len(held_out), records.storage, threads)
     watch = Watch(watched, held_out.labels, base_score, totals.held_out_rows, job)
     alone = _alone(codes, development, watch, cuts, job, threads)
@@ -106,13 +106,34 @@ def train(
     full = ModelRelease(model, schema, {}, watch.history, [], grower.bits)
     if totals.held_out_rows:
         subject = Subject(read_model(model, schema), held_out, schema, job, ScoreScale(), champion)
-        full = yield from measured_release(subject, development, public_grid(schema, _SHIFT_CELLS), full)  # 5
-    release = _in_form(full, trees, cuts, job, base_score)
+        full = yield from measured_release(subject, development, public_grid(schema, SHIFT_CELLS), full)  # 5
+    release = in_form(full, trees, cuts, job, base_score)
     yield Release(release.to_bytes())  # 6
     return Trained(release, full, cuts, base_score)
 
 
-def _in_form(
+def fit(
+    codes: np.ndarray, development: Records, cuts: Cuts, job: HorizontalXgboost, totals: Totals, threads: int = 1
+) -> Program[bytes]:
+    """One bank's side of the trees alone: nothing is watched, kept, measured or released.
+
+    Args:
+        codes: (f, n) uint8, the bank's development rows in the bins of `cuts`.
+        development: the bank's development rows, maybe none.
+        cuts, job, totals: the same at every bank.
+        threads: how many work on this bank's records.
+
+    Returns:
+        XGBoost's JSON, the same at every bank.
+    """
+    base_score = totals.base_score(job)
+    grower = grower_of(codes, development, cuts, job, totals.weight, base_score, threads)
+    while len(grower.trees) < job.n_estimators:
+        yield from grow_tree(grower)
+    return booster_json(grower.trees, cuts.feature_names, job, base_score)
+
+
+def in_form(
     full: ModelRelease, trees: Sequence[Tree], cuts: Cuts, job: HorizontalXgboost, base_score: float
 ) -> ModelRelease:
     """What leaves the banks of a full release, by the job's ``release``."""
@@ -137,7 +158,7 @@ def _begin(
     return begun
 
 
-def _grower(
+def grower_of(
     codes: np.ndarray,
     development: Records,
     cuts: Cuts,
@@ -146,6 +167,7 @@ def _grower(
     base_score: float,
     threads: int,
 ) -> Grower:
+    """What grows the job's trees on a bank's development rows, binned to (f, n) uint8 `codes`; `weight` is that of all banks' rows."""
     return Grower(
         codes,
         development.labels,
@@ -168,14 +190,14 @@ def _alone(
     nothing = development.where(np.zeros(len(development), dtype=bool))
     totals = Totals.from_pooled(Totals.local(development, nothing), job)
     base_score = totals.base_score(job)
-    grower = _grower(codes, development, cuts, job, totals.weight, base_score, threads)
+    grower = grower_of(codes, development, cuts, job, totals.weight, base_score, threads)
     return Alone(grower, base_score, watch.codes, watch.labels)
 
 
 def _boost(grower: Grower, watch: Watch, alone: Alone | None, job: HorizontalXgboost) -> Program[None]:
     """Tree after tree, until there are enough or the pooled metric has stopped improving."""
     while len(grower.trees) < job.n_estimators and not watch.should_stop:
-        tree = yield from _grow_tree(grower)
+        tree = yield from grow_tree(grower)
         figures = yield from watch.after(tree)
         yield Progress(len(grower.trees), figures)
         if alone is not None and (own := alone.after(len(grower.trees), watch)):
@@ -183,9 +205,10 @@ def _boost(grower: Grower, watch: Watch, alone: Alone | None, job: HorizontalXgb
         yield Checkpoint(tree_entry(len(grower.trees) - 1, tree, figures))
 
 
-def _grow_tree(grower: Grower) -> Program[Tree]:
+def grow_tree(grower: Grower) -> Program[Tree]:
+    """One tree, from one protected sum a level."""
     grower.begin_tree()
     while grower.has_open_nodes():
-        pooled = yield Sum(grower.histograms(), grower.sum_bound)
+        pooled = yield Sum(grower.histograms(), grower.bounds())
         grower.split(pooled)
     return grower.end_tree()
