@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from riskfed.errors import RemoteProtocolError, SchemaError
+from riskfed.evaluation.contribution import ContributionRecord
+from riskfed.evaluation.privacy import PrivacyRecord
 from riskfed.evaluation.record import Evaluation
 from riskfed.jobs import KINDS, ReleaseForm
 from riskfed.schema import Schema
@@ -39,6 +41,8 @@ class ModelRelease:
         evaluation: how good the model is; None where nothing was held out, or only goods or only defaults.
         partners: of a vertical model, the parts that feature holders keep.
         fallback: of a vertical model, the JSON of the label holder's own one, for applicants whom a partner does not know.
+        contribution: what each bank brought; None but of a contribution job, which releases nothing else.
+        privacy: what is known of single records' privacy; None where the job asked for none.
     """
 
     model: bytes = field(repr=False)
@@ -53,6 +57,8 @@ class ModelRelease:
     evaluation: Evaluation | None = field(default=None, repr=False)
     partners: tuple[PartnerReference, ...] = ()
     fallback: bytes = field(default=b"", repr=False)
+    contribution: ContributionRecord | None = None
+    privacy: PrivacyRecord | None = None
 
     def __post_init__(self) -> None:
         if self.form == "full" and self.model_sha256 == "":
@@ -83,6 +89,10 @@ class ModelRelease:
         if self.partners:
             fields["partners"] = [partner.to_dict() for partner in self.partners]
             fields["fallback"] = self.fallback.decode()
+        if self.contribution is not None:
+            fields["contribution"] = self.contribution.model_dump(mode="json")
+        if self.privacy is not None:
+            fields["privacy"] = self.privacy.model_dump(mode="json")
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
@@ -107,6 +117,8 @@ class ModelRelease:
                 evaluation=None if fields["evaluation"] is None else Evaluation.model_validate(fields["evaluation"]),
                 partners=tuple(PartnerReference.from_dict(partner) for partner in fields.get("partners", ())),
                 fallback=fields.get("fallback", "").encode(),
+                contribution=_contribution(fields.get("contribution")),
+                privacy=None if fields.get("privacy") is None else PrivacyRecord.model_validate(fields["privacy"]),
             )
             sound = release._is_sound()
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, SchemaError):
@@ -122,6 +134,10 @@ class ModelRelease:
         if self.form == "full":
             return self.model_sha256 == hashlib.sha256(self.model).hexdigest()
         return bool(self.model) == (self.form == "reduced")
+
+
+def _contribution(said: Any) -> ContributionRecord | None:
+    return None if said is None else ContributionRecord.model_validate(said)
 
 
 def _figures(said: Any) -> dict[str, float]:
