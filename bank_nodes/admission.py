@@ -31,13 +31,13 @@ class Admission:
         self._log = log
         self._approvals = Approvals(log.path.parent / FOLDER)
 
-    def check(self, label: str, plan: Plan, records: Records, target: str) -> Decision | None:
+    def check(self, label: str, plan: Plan, records: Records | None, target: str) -> Decision | None:
         """Refuse a run that this bank does not want, or not yet.
 
         Args:
             label: "run/attempt".
             plan: what is asked.
-            records: this bank's records.
+            records: this bank's records; None where it holds none.
             target: name of the label's column.
 
         Returns:
@@ -48,7 +48,8 @@ class Admission:
             ConfigurationError: the bank's approvals cannot be read or written.
         """
         self._policy.check(plan, records, target, bank=self._bank)
-        self._policy.check_allowance(plan, self._log.history, len(records.columns))
+        shape = (None, None) if records is None else (len(records.columns), len(records))
+        self._policy.check_allowance(plan, self._log.history, *shape)
         digest = plan_digest(plan)
         if self._policy.approval == "automatic" or self._log.history.was_approved(plan.run, digest):
             return None

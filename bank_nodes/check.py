@@ -60,7 +60,10 @@ def check_node(config: NodeConfig) -> list[Finding]:
     )
     if schema is not None:
         own: Schema | None = schema
-        if schema.is_vertical:
+        if schema.is_vertical and config.data is None and config.bank not in schema.holders:
+            findings.append(Finding("own part", "no records: the coordinator, which holds the key"))
+            own = None
+        elif schema.is_vertical:
             _look(findings, "alignment", _alignment, str)
             own = _look(findings, "own part", lambda: own_part(schema, config.bank), partial(_described_part, schema))
         if own is not None:
@@ -74,7 +77,7 @@ def check_node(config: NodeConfig) -> list[Finding]:
 
 
 def _look_at_records(findings: list[Finding], config: NodeConfig, own: Schema) -> None:
-    records = _look(findings, "records", lambda: load_records(config.data, own), _described_records)
+    records = _look(findings, "records", lambda: load_records(config.source, own), _described_records)
     if records is not None:
         defaults = f"{int((records.labels != 0).sum())} defaults" if own.target else "this bank holds no labels"
         _look(findings, "policy", lambda: config.policy.check_records(records, own.target), lambda _: defaults)

@@ -31,6 +31,7 @@ class NodeConfig(FileSettings):
 
     Attributes:
         bank: the bank's name in the consortium.
+        data: where its records are; None for a party that holds none, the coordinator of vertical logistic regressions.
         flower: None where the node is never run: checking and scoring need no network.
         answers: how a feature holder answers while applicants are scored (`riskfed node answer`); None where it does not.
     """
@@ -40,7 +41,7 @@ class NodeConfig(FileSettings):
     called: ClassVar[str] = "node file"
 
     bank: str = Field(min_length=1)
-    data: DataConfig
+    data: DataConfig | None = None
     # BaseModel has a method called schema.
     loan_schema: SchemaConfig = Field(validation_alias="schema")
     consortium: ConsortiumConfig
@@ -50,6 +51,17 @@ class NodeConfig(FileSettings):
     flower: FlowerConfig | None = None
     metrics: MetricsConfig = MetricsConfig()
     answers: AnswersConfig | None = None
+
+    @property
+    def source(self) -> DataConfig:
+        """Where the records are, for what cannot do without.
+
+        Raises:
+            ConfigurationError: the file has no such section.
+        """
+        if self.data is None:
+            raise ConfigurationError(f"the node file of {self.bank} has no section [data]; say where its records are")
+        return self.data
 
 
 def load_config(path: Path) -> NodeConfig:

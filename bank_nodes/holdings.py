@@ -23,25 +23,28 @@ class Holdings:
 
     Attributes:
         schema: the consortium's schema.
-        own: what this bank reads of it (`own_part`).
-        records: this bank's records, which meet that.
+        own: what this bank reads of it (`own_part`); None at a party without records.
+        records: this bank's records, which meet that; None at a party without.
     """
 
     schema: Schema
-    own: Schema
-    records: Records = field(repr=False)
+    own: Schema | None
+    records: Records | None = field(repr=False)
 
     @classmethod
     def load(cls, config: NodeConfig) -> Holdings:
         """Read schema and records.
 
         Raises:
-            ConfigurationError: a file is absent or malformed, a database refuses, or a vertical schema has nothing for this bank.
+            ConfigurationError: a file is absent or malformed, a database refuses, or no records are named where some are needed.
+            SchemaError: records are named, and a vertical schema has no features for this bank.
             ContractError: the records do not meet the schema.
         """
         schema = load_schema(config.loan_schema.file)
+        if config.data is None and schema.is_vertical and config.bank not in schema.holders:
+            return cls(schema, None, None)
         own = own_part(schema, config.bank)
-        return cls(schema, own, load_records(config.data, own))
+        return cls(schema, own, load_records(config.source, own))
 
 
 def own_part(schema: Schema, bank: str) -> Schema:

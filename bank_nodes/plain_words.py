@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from bank_nodes.job_words import quoted, told_to_others, work
 from riskfed.jobs import (
-    HorizontalScorecard,
+    BankContribution,
+    FederatedTransfer,
     HorizontalXgboost,
     Job,
     ModelMonitoring,
     ReleaseForm,
+    VerticalLogistic,
     VerticalXgboost,
     XgboostParameters,
 )
@@ -33,11 +36,12 @@ def describe_plan(plan: Plan) -> list[tuple[str, str]]:
     job = plan.job
     parameters = job.model_dump(mode="json", exclude={"kind"})
     return [
-        ("job", f"{job.kind}: {_work(job)}"),
-        ("with", ", ".join(_quoted(bank) for bank in plan.roster)),
-        ("asks", _asked(job)),
+        ("job", f"{job.kind}: {work(job)}"),
+        ("with", ", ".join(quoted(bank) for bank in plan.roster)),
+        ("asks", _asked(plan)),
         ("protection", _protection(plan)),
-        *([("others learn", _told_to_others(job))] if isinstance(job, VerticalXgboost) else []),
+        *([("others learn", told)] if (told := told_to_others(job)) else []),
+        *([("privacy", _privacy(job))] if isinstance(job, HorizontalXgboost) else []),
         *([("bin edges", _bin_edges(job))] if isinstance(job, XgboostParameters) else []),
         ("operator gets", _released(job)),
         ("operator sees", _figures(job)),
@@ -46,45 +50,23 @@ def describe_plan(plan: Plan) -> list[tuple[str, str]]:
     ]
 
 
-def _work(job: Job) -> str:
-    match job:
-        case HorizontalXgboost():
-            return f"grow up to {job.n_estimators} trees of depth {job.max_depth} on the loans of all banks"
-        case VerticalXgboost():
-            return (
-                f"find the customers that all have, and grow up to {job.n_estimators} trees of depth {job.max_depth} for the labels of "
-                f"{_quoted(job.label_holder)} on the columns of all"
-            )
-        case HorizontalScorecard():
-            return f"bin features and fit a logistic regression (selection: {job.selection}) on the loans of all banks"
-        case ModelMonitoring():
-            when = (
-                f"of cohorts {', '.join(_quoted(str(c)) for c in job.cohorts)}" if job.cohorts else "that they hold now"
-            )
-            return f"measure model {job.model_sha256[:12]} on the loans of all banks {when}"
-        case _:
-            return "unknown to this release"
+def _asked(plan: Plan) -> str:
+    what = "protected sums over this bank's loans" if plan.job.releaser is None else "exchanges of sealed messages"
+    return f"at most {most_rounds(plan.job, parties=len(plan.roster)):,} {what}, in one attempt"
 
 
-def _asked(job: Job) -> str:
-    what = (
-        "exchanges of sealed messages" if isinstance(job, VerticalXgboost) else "protected sums over this bank's loans"
-    )
-    return f"at most {most_rounds(job):,} {what}, in one attempt"
-
-
-def _told_to_others(job: VerticalXgboost) -> str:
-    holder = _quoted(job.label_holder)
+def _privacy(job: HorizontalXgboost) -> str:
+    if job.privacy is None:
+        return "no noise: sums are exact, and the model is XGBoost's"
     return (
-        f"which customers all have in common; {holder}: sums over its customers by bin of the others' columns, without names or edges "
-        f"(bins of {job.least_bin} rows, nodes of {job.least_node} rows at least), and which way customers go at the splits it takes; "
-        f"the others: which customers are together in a node, and nothing of {holder}'s labels in plain"
+        f"differential privacy of development loans, epsilon {job.privacy.epsilon:g} and delta {job.privacy.delta:g}, even if "
+        f"{job.privacy.colluding_banks} of the banks put what they know together; held-out loans are measured without noise"
     )
 
 
 def _protection(plan: Plan) -> str:
     if plan.protection == SEALED:
-        return f"messages that only their recipient can open; gradients in Paillier ciphertexts of {plan.key_bits} bits"
+        return f"messages that only their recipient can open; what is computed with in Paillier ciphertexts of {plan.key_bits} bits"
     if plan.protection == "paillier":
         return f"masks, inside Paillier ciphertexts of {plan.key_bits} bits"
     return "masks; the server adds what it cannot read"
@@ -93,8 +75,10 @@ def _protection(plan: Plan) -> str:
 def _bin_edges(job: XgboostParameters) -> str:
     if isinstance(job, VerticalXgboost):
         exact = "can be" if job.cut_rounds == 8 else "are never"
-        holder = _quoted(job.label_holder)
+        holder = quoted(job.label_holder)
         return f"{exact} exact values of a loan; those of {holder}'s columns are in the model, others stay where the column is"
+    if isinstance(job, HorizontalXgboost) and job.privacy is not None:
+        return "those of the schema's public grid, no matter what the loans are"
     if job.cut_rounds == 8:
         return "can be exact values of some bank's loans, seen by all banks and by whoever gets the model"
     return "eight significant binary digits, no loan's exact value"
@@ -103,9 +87,15 @@ def _bin_edges(job: XgboostParameters) -> str:
 def _released(job: Job) -> str:
     if isinstance(job, ModelMonitoring):
         return "figures, no model"
+    if isinstance(job, BankContribution):
+        return "what each bank's loans are worth, and the utility of each coalition's model; no model"
+    if isinstance(job, FederatedTransfer):
+        return f"figures and a sha256; the model is {quoted(job.target)}'s alone"
+    if isinstance(job, VerticalLogistic):
+        return f"of {quoted(job.label_holder)}'s part, in which each partner is one number: {_RELEASES[job.release]}"
     if isinstance(job, VerticalXgboost):
         return (
-            f"of {_quoted(job.label_holder)}'s part, in which the others' splits are numbers: {_RELEASES[job.release]}"
+            f"of {quoted(job.label_holder)}'s part, in which the others' splits are numbers: {_RELEASES[job.release]}"
         )
     return _RELEASES[job.release]
 
@@ -117,7 +107,3 @@ def _figures(job: Job) -> str:
     if job.validation_fraction == 0:
         return "how far the job is; nothing is held out, so nothing is measured"
     return f"pooled figures on the {job.validation_fraction:.0%} of loans held out, with each step and at the end, and {counts}"
-
-
-def _quoted(text: str) -> str:
-    return text if text.isprintable() else json.dumps(text)

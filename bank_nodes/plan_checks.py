@@ -7,6 +7,7 @@ from typing import Final
 
 from bank_nodes.models import check_run_name
 from riskfed.errors import JobError, PlanError, RemoteProtocolError, SchemaError
+from riskfed.jobs import Job
 from riskfed.plan import SEALED, Plan
 from riskfed.protocols.frames import Frame
 from riskfed.schema import Schema
@@ -62,7 +63,7 @@ def check_schema(plan: Plan, bank: str, schema: Schema) -> None:
     Raises:
         SchemaError: another schema.
         JobError: a job for banks with the same columns, over a vertical schema, or the reverse; or another label holder.
-        PlanError: a vertical job's roster is not all of the schema's holders.
+        PlanError: a vertical job's roster is not all of the schema's holders, with those that need no records.
     """
     if plan.schema_fingerprint != schema.fingerprint:
         raise SchemaError(
@@ -81,8 +82,25 @@ def check_schema(plan: Plan, bank: str, schema: Schema) -> None:
             f"the job names {plan.job.releaser} as label holder, schema {schema.name} names {schema.label_holder}; "
             "the operator must correct label_holder"
         )
-    if vertical and plan.roster != schema.holders:
+    if vertical:
+        check_parties(plan.job, plan.roster, schema)
+
+
+def check_parties(job: Job, roster: Sequence[str], schema: Schema) -> None:
+    """Refuse a vertical job's roster that is not all of the schema's holders, and the parties that the job needs without records.
+
+    Raises:
+        PlanError: such a roster, or a party that must not hold records holds features.
+    """
+    holding, without = set(schema.holders), set(job.parties_without_records)
+    if both := sorted(holding & without):
         raise PlanError(
-            f"the roster is {', '.join(plan.roster)}, schema {schema.name} names {', '.join(schema.holders)} as holders of features; "
-            "all of them must take part, and nobody else; the operator must correct the roster"
+            f"{', '.join(both)} holds features of schema {schema.name}, and the job needs a coordinator that holds none; "
+            "the operator must name another party"
+        )
+    if set(roster) != holding | without:
+        raise PlanError(
+            f"the roster is {', '.join(roster)}, schema {schema.name} names {', '.join(schema.holders)} as holders of features"
+            f"{''.join(f', the job {name} as coordinator' for name in sorted(without))}; all of them must take part, and nobody else; "
+            "the operator must correct the roster"
         )

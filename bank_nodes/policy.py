@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from riskfed.errors import PolicyError
-from riskfed.jobs import KINDS, ModelMonitoring, ReleaseForm, VerticalXgboost, XgboostParameters
+from riskfed.jobs import (
+    KINDS,
+    BankContribution,
+    HorizontalXgboost,
+    ModelMonitoring,
+    ReleaseForm,
+    VerticalLogistic,
+    VerticalXgboost,
+    XgboostParameters,
+)
 from riskfed.plan import MINIMUM_BANKS, SEALED, Plan
 from riskfed.protocols.vertical_rules import VerticalRules
 
 if TYPE_CHECKING:
     from bank_nodes.history import History
+    from riskfed.jobs import Job
     from riskfed.protocols.records import Records
 
 _SAFE_KEY_BITS: Final = 2048
@@ -44,12 +54,19 @@ class Policy(BaseModel):
         max_rounds_per_day: most protected sums over the records, or in vertical jobs exchanges of sealed envelopes, that leave in any 24
             hours, over all runs.
         max_runs_per_day: most runs that begin in any 24 hours; another attempt of a run is the same run.
+        max_epsilon: largest epsilon of a job's differential privacy; jobs without it are refused then. None: none is asked for. Monitoring
+            releases no model, and is not asked for any.
         exact_cuts: whether cuts may be exact values of some record (a job's ``cut_rounds = 8``), which all banks and the holders
             of the model then see.
         show_own_metrics: whether the operator may see figures of this bank alone.
         min_node: of vertical jobs in which this bank holds features: fewest development rows of a node whose sums it answers with (a job's
             ``least_node``).
         min_bin: likewise, fewest development rows in a bin of its features (a job's ``least_bin``).
+        min_batch: of vertical logistic regressions: fewest rows of a mini-batch (a job's ``batch_size``) whose gradients the parties learn.
+        max_sums_per_row: likewise, most gradient sums that any party learns in a run, for each development row: linear equations in the
+            label holder's residuals, by which labels can be guessed.
+        min_coalition: fewest banks of a coalition whose model is trained to measure contributions (a job's ``least_coalition``). Below 3,
+            this bank's own sums can be told from those of its coalitions.
         min_common: fewest common customers with which this bank takes part in a vertical job.
         max_alignments_per_day: most searches for the common customers that begin in any 24 hours: each tells others which of the ids
             that they ask about are this bank's. Alignments that are kept can be used without end.
@@ -72,19 +89,23 @@ class Policy(BaseModel):
     max_trees: int = Field(default=1000, ge=1)
     max_rounds_per_day: int = Field(default=20_000, ge=1)
     max_runs_per_day: int = Field(default=20, ge=1)
+    max_epsilon: float | None = Field(default=None, gt=0)
     exact_cuts: bool = False
     show_own_metrics: bool = False
     min_node: int = Field(default=1, ge=1)
     min_bin: int = Field(default=1, ge=1)
+    min_batch: int = Field(default=256, ge=1)
+    max_sums_per_row: float = Field(default=0.1, gt=0, le=1)
+    min_coalition: int = Field(default=3, ge=1)
     min_common: int = Field(default=500, ge=1)
     max_alignments_per_day: int = Field(default=5, ge=0)
 
-    def check(self, plan: Plan, records: Records, target: str = "label", *, bank: str = "") -> None:
+    def check(self, plan: Plan, records: Records | None, target: str = "label", *, bank: str = "") -> None:
         """Refuse a run that this bank does not want.
 
         Args:
             plan: what is asked.
-            records: this bank's records.
+            records: this bank's records; None where it holds none.
             target: name of the label's column, for the message; empty where this bank holds none.
             bank: this bank's name.
 
@@ -92,7 +113,8 @@ class Policy(BaseModel):
             PolicyError: names the rule, what was got and what this bank wants.
         """
         self.check_plan(plan, bank)
-        self.check_records(records, target)
+        if records is not None:
+            self.check_records(records, target)
 
     def check_plan(self, plan: Plan, bank: str = "") -> None:
         """The part of `check` that looks at the plan alone.
@@ -103,7 +125,7 @@ class Policy(BaseModel):
         self._check_roster(plan, bank)
         self._check_protection(plan)
         self._check_job(plan)
-        if isinstance(plan.job, VerticalXgboost) and plan.job.label_holder != bank:
+        if plan.job.releaser not in {None, bank}:
             self._check_answers(plan.job)
 
     def check_records(self, records: Records, target: str = "label") -> None:
@@ -123,13 +145,16 @@ class Policy(BaseModel):
                 "min_defaults", f"{got} with a positive label in column {target}", f"at least {self.min_defaults}"
             )
 
-    def check_allowance(self, plan: Plan, history: History, n_columns: int | None = None) -> None:
+    def check_allowance(
+        self, plan: Plan, history: History, n_columns: int | None = None, n_rows: int | None = None
+    ) -> None:
         """Refuse a run for which the day's allowance may not suffice. A run that was begun may go on while anything is left.
 
         Args:
             plan: what is asked.
             history: of this bank's log.
             n_columns: of the encoded records, at least as many as the schema has features; None if not known.
+            n_rows: of the records; None if not known.
 
         Raises:
             PolicyError: as `check`.
@@ -144,7 +169,7 @@ class Policy(BaseModel):
         # Here and not above: it loads compiled code, which a command line does without.
         from riskfed.protocols.rounds import most_rounds
 
-        most, used = most_rounds(plan.job, n_columns), history.rounds_today()
+        most, used = most_rounds(plan.job, n_columns, parties=len(plan.roster), rows=n_rows), history.rounds_today()
         if used + most > self.max_rounds_per_day:
             got = f"a job of up to {most} rounds after {used} in 24 hours"
             raise _refusal("max_rounds_per_day", got, f"at most {self.max_rounds_per_day} rounds in all")
@@ -166,6 +191,8 @@ class Policy(BaseModel):
             least_bin=self.min_bin,
             least_node=self.min_node,
             least_common=self.min_common,
+            least_batch=self.min_batch,
+            most_sums_per_row=self.max_sums_per_row,
             may_intersect=history.alignments_today() < self.max_alignments_per_day,
         )
 
@@ -190,10 +217,23 @@ class Policy(BaseModel):
             raise _refusal("jobs", job.kind, f"one of {', '.join(self.jobs)}")
         if job.least_cell < self.min_cell:
             raise _refusal("min_cell", f"least_cell {job.least_cell}", f"at least {self.min_cell} rows")
-        if isinstance(job, XgboostParameters):
-            self._check_trees(job)
-        if not isinstance(job, ModelMonitoring) and job.release not in self.releases:
+        self._check_privacy(job)
+        trained = job.model if isinstance(job, BankContribution) else job
+        if isinstance(trained, XgboostParameters):
+            self._check_trees(trained)
+        if isinstance(job, BankContribution) and job.least_coalition < self.min_coalition:
+            wanted = f"at least {self.min_coalition} banks"
+            raise _refusal("min_coalition", f"least_coalition {job.least_coalition}", wanted)
+        if not isinstance(job, ModelMonitoring | BankContribution) and job.release not in self.releases:
             raise _refusal("releases", f"release {job.release}", f"one of {', '.join(self.releases)}")
+
+    def _check_privacy(self, job: Job) -> None:
+        if self.max_epsilon is None or isinstance(job, ModelMonitoring):
+            return
+        privacy = job.privacy if isinstance(job, HorizontalXgboost) else None
+        got = "no differential privacy" if privacy is None else f"epsilon {privacy.epsilon:g}"
+        if privacy is None or privacy.epsilon > self.max_epsilon:
+            raise _refusal("max_epsilon", got, f"differential privacy with epsilon {self.max_epsilon:g} or less")
 
     def _check_trees(self, job: XgboostParameters) -> None:
         if job.n_estimators > self.max_trees:
@@ -203,11 +243,13 @@ class Policy(BaseModel):
         if job.min_child_weight < self.min_child_weight:
             raise _refusal("min_child_weight", f"{job.min_child_weight:g}", f"at least {self.min_child_weight:g}")
 
-    def _check_answers(self, job: VerticalXgboost) -> None:
-        """What this bank, holding features, tells of few rows."""
-        if job.least_node < self.min_node:
+    def _check_answers(self, job: Job) -> None:
+        """What this bank, holding features, tells of few rows, or learns from few."""
+        if isinstance(job, VerticalXgboost) and job.least_node < self.min_node:
             raise _refusal("min_node", f"least_node {job.least_node}", f"at least {self.min_node} rows")
-        if job.least_bin < self.min_bin:
+        if isinstance(job, VerticalLogistic) and job.batch_size < self.min_batch:
+            raise _refusal("min_batch", f"batch_size {job.batch_size}", f"at least {self.min_batch} rows")
+        if isinstance(job, VerticalXgboost | VerticalLogistic) and job.least_bin < self.min_bin:
             raise _refusal("min_bin", f"least_bin {job.least_bin}", f"at least {self.min_bin} rows")
 
 

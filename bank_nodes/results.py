@@ -12,7 +12,6 @@ from bank_nodes.parts import store_part
 from riskfed.errors import ConfigurationError, RiskfedError
 from riskfed.plan import Plan
 from riskfed.protocols.release import ModelRelease
-from riskfed.vertical_model import FeaturePart
 
 diary = structlog.get_logger("vault")
 
@@ -24,8 +23,8 @@ def store_outcome(folder: Path, plan: Plan, bank: str, outcome: Any) -> dict[str
         folder: of the bank's models.
         plan: of the run.
         bank: this bank's name.
-        outcome: ``full``, a `ModelRelease`; at a feature holder of a vertical job ``part``, its `FeaturePart`, and ``release_sha256``, of
-            the release that it has witnessed.
+        outcome: ``full``, a `ModelRelease`; of a party that has witnessed another's release ``release_sha256``, and what it keeps itself:
+            ``part``, its side of a vertical model, ``full``, a model of its own, or nothing.
 
     Returns:
         What the log's line "finished" says.
@@ -33,9 +32,10 @@ def store_outcome(folder: Path, plan: Plan, bank: str, outcome: Any) -> dict[str
     Raises:
         RiskfedError: it cannot be written.
     """
-    witnessed = plan.job.releaser not in {None, bank}
     try:
-        return _store_part(folder, plan, outcome) if witnessed else _store_release(folder, plan, outcome.full)
+        if plan.job.releaser in {None, bank}:
+            return _store_release(folder, plan, outcome.full)
+        return _store_own(folder, plan, outcome) | {"release_sha256": outcome.release_sha256}
     except ConfigurationError as error:
         diary.error("the model could not be stored", run=plan.run, reason=str(error))
         raise RiskfedError(f"bank {bank} could not store the model; the bank must see its vault's log") from None
@@ -48,8 +48,13 @@ def _store_release(folder: Path, plan: Plan, release: ModelRelease) -> dict[str,
     return {"model_sha256": release.model_sha256, "released": plan.job.release}
 
 
-def _store_part(folder: Path, plan: Plan, outcome: Any) -> dict[str, str]:
-    part: FeaturePart = outcome.part
-    home = store_part(folder, plan, part)
-    diary.info("run finished", run=plan.run, part=str(home), splits=len(part.rules))
-    return {"part_id": part.part_id, "part_sha256": part.sha256, "release_sha256": outcome.release_sha256}
+def _store_own(folder: Path, plan: Plan, outcome: Any) -> dict[str, str]:
+    """What a party keeps beside another's release."""
+    if (part := getattr(outcome, "part", None)) is not None:
+        home = store_part(folder, plan, part)
+        diary.info("run finished", run=plan.run, part=str(home))
+        return {"part_id": part.part_id, "part_sha256": part.sha256}
+    if (full := getattr(outcome, "full", None)) is not None:
+        return _store_release(folder, plan, full)
+    diary.info("run finished", run=plan.run)
+    return {}

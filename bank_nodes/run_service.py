@@ -163,7 +163,9 @@ class RunService:
         plan = self._accepted_plan(label, frames)
         seat = Seat(self.bank, self._identity, {bank: self._pinned[bank] for bank in plan.roster}, plan)
         holdings = self._fit_holdings(plan)
-        approval = self._admission.check(label, plan, holdings.records, holdings.own.target)
+        approval = self._admission.check(
+            label, plan, holdings.records, "" if holdings.own is None else holdings.own.target
+        )
         self._make_room(plan)
         party = self._seated(seat, holdings)
         # On the disk before anything leaves: this run and attempt is never served again, not even after a crash.

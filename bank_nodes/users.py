@@ -135,7 +135,8 @@ def check_separation(config: NodeConfig) -> str:
 def _precious(config: NodeConfig) -> Iterator[Path]:
     yield config.keys.identity
     yield config.vault.log
-    for place in filter(None, (config.data.path, config.vault.models, config.vault.checkpoints, config.vault.kept)):
+    data = None if config.data is None else config.data.path
+    for place in filter(None, (data, config.vault.models, config.vault.checkpoints, config.vault.kept)):
         yield place
         if place.is_dir():
             yield from islice((path for path in place.rglob("*") if path.is_file()), _MOST_FILES)

@@ -95,7 +95,8 @@ def _load_holdings(config: NodeConfig) -> Holdings | RiskfedError:
     except Exception:
         diary.exception("no run can be served: internal error while loading the records")
         return RiskfedError("internal error while loading the records; see the log of the bank's vault")
-    diary.info("records are loaded", rows=len(holdings.records), schema=holdings.schema.fingerprint[:16])
+    rows = len(holdings.records or ())
+    diary.info("records are loaded", rows=rows, schema=holdings.schema.fingerprint[:16])
     return holdings
 
 

@@ -88,19 +88,63 @@ def answered(config: Config = _NODE_FILE) -> None:
 
 
 @app.command()
+def part(
+    run: Annotated[str, typer.Argument(help="The run that made it, as the vault's log names it.")],
+    config: Config = _NODE_FILE,
+) -> None:
+    """Show this party's own part of a joint model: its half of the points card, or its splits. Nobody else has it."""
+    from bank_nodes.config import load_config
+    from bank_nodes.parts import describe_part
+
+    typer.echo(describe_part(load_config(config).vault.models, run))
+
+
+@app.command()
 def score(
     applicants: Annotated[Path, typer.Argument(help="CSV or Parquet file.")],
     output: Annotated[Path, typer.Argument(help="CSV or Parquet file that gets PD and points.")],
     config: Config = _NODE_FILE,
     model: Annotated[str | None, typer.Option(help="The run whose model to use; the current one otherwise.")] = None,
+    compact: Annotated[
+        Path | None, typer.Option(help="File of `riskfed node compact`; no node file is needed then.")
+    ] = None,
     id_column: Annotated[str, typer.Option(help="Copied to the output where the file has it.")] = "id",
+    delimiter: Annotated[
+        str | None, typer.Option(help="Between the fields of CSV files, with --compact; else the node file says.")
+    ] = None,
 ) -> None:
-    """Score applicants with the bank's own copy of the model, without any network."""
-    from bank_nodes.config import load_config
-    from bank_nodes.score import score_file
+    """Score applicants with the bank's own copy of the model, or a compact one, without any network."""
+    from bank_nodes.score import Columns, score_file, score_file_compact
 
-    scored = score_file(load_config(config), applicants, output, model, id_column=id_column)
-    typer.echo(f"{scored.rows} applicants scored by the model of run {scored.run}: {scored.output}")
+    if compact is not None:
+        if model is not None:
+            raise ConfigurationError("--compact names a file, --model a run; give one of them")
+        scored = score_file_compact(compact, applicants, output, Columns(id_column, delimiter or ","))
+    else:
+        from bank_nodes.config import load_config
+
+        if delimiter is not None:
+            raise ConfigurationError("--delimiter goes with --compact; otherwise the node file's data.delimiter counts")
+        scored = score_file(load_config(config), applicants, output, model, id_column=id_column)
+    made = f"run {scored.run}" if scored.run else f"sha256 {scored.sha256[:12]}"
+    typer.echo(f"{scored.rows} applicants scored by the model of {made}: {scored.output}")
+
+
+@app.command()
+def compact(
+    output: Annotated[Path, typer.Argument(help="File that gets the compact model, such as model.rfc.")],
+    config: Config = _NODE_FILE,
+    model: Annotated[str | None, typer.Option(help="The run whose model is meant; the current one otherwise.")] = None,
+) -> None:
+    """Write a model of trees in one small file that scores on any machine: riskfed node score --compact."""
+    from bank_nodes.compact import write_compact
+    from bank_nodes.config import load_config
+
+    done = write_compact(load_config(config), output, model)
+    typer.echo(
+        f"model of run {done.run}, sha256 {done.model_sha256}: {done.bytes:,} bytes with its schema, {done.model_bytes:,} as JSON; "
+        f"sha256 of the compact form {done.sha256}: {done.output}"
+    )
 
 
 def _show(findings: list[Finding]) -> None:

@@ -187,10 +187,12 @@ class RunFile(BaseModel):
             raise ConfigurationError(
                 f"the job's label_holder is {self.job.releaser}, the schema's is {schema.label_holder}; they must be the same party"
             )
-        if sorted(self.roster) != sorted(schema.holders):
+        without = self.job.parties_without_records
+        if sorted(self.roster) != sorted({*schema.holders, *without}):
+            coordinator = "".join(f" with {name} as coordinator" for name in without)
             raise ConfigurationError(
-                f"the roster is {', '.join(sorted(self.roster))}, and features are held by {', '.join(schema.holders)}; a vertical job "
-                "needs all of them and nobody else"
+                f"the roster is {', '.join(sorted(self.roster))}, and features are held by {', '.join(schema.holders)}; a "
+                f"{self.job.kind} job needs all of them{coordinator} and nobody else"
             )
 
 

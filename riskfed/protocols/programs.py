@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 from riskfed.errors import ContractError, JobError
 from riskfed.evaluation.record import Evaluation
-from riskfed.jobs import HorizontalScorecard, HorizontalXgboost, Job, ModelMonitoring, VerticalXgboost
-from riskfed.protocols import horizontal_scorecard, horizontal_xgboost, monitoring
+from riskfed.jobs import BankContribution, HorizontalScorecard, HorizontalXgboost, Job, ModelMonitoring
+from riskfed.protocols import horizontal_scorecard, horizontal_xgboost, monitoring, private_xgboost
+from riskfed.protocols.contribution.measure import measure
 from riskfed.protocols.program import Program
 from riskfed.protocols.records import Records
-from riskfed.protocols.vertical import feature_holder, label_holder
 from riskfed.protocols.vertical.place import Place
+from riskfed.protocols.vertical_programs import vertical_program
 from riskfed.protocols.vertical_rules import VerticalRules
 from riskfed.schema import Schema
 from riskfed.scorecard.points import ScoreScale
@@ -41,7 +42,7 @@ class KnownModel(Protocol):
 
 def program_for(
     job: Job,
-    records: Records,
+    records: Records | None,
     schema: Schema,
     *,
     bank: str = "",
@@ -57,9 +58,9 @@ def program_for(
 
     Args:
         job: the job.
-        records: this bank's.
+        records: this bank's; None of a party that holds none.
         schema: the consortium's.
-        bank, roster: this bank and all; only a vertical job, in which they do different things, makes use of them.
+        bank, roster: this bank and all; only jobs in which they do different things make use of them.
         key_bits: size of a vertical job's Paillier modulus.
         known: the model that the job names (`Job.needs_model`), where it names one.
         journal: what this bank has kept of earlier attempts; None in the first.
@@ -68,29 +69,34 @@ def program_for(
         threads: how many work on the records.
 
     Returns:
-        A function without arguments. The program's outcome has ``release`` and ``full``, both `ModelRelease`; that of a vertical job's
-        feature holder has ``part``, a `riskfed.vertical_model.FeaturePart`.
+        A function without arguments. The program's outcome has ``release`` and ``full``, both `ModelRelease`; that of a party that
+        witnesses another's release has what it keeps itself, see `riskfed.protocols.vertical_programs`.
 
     Raises:
-        JobError: the installed release has no program for the job, or the model that it needs is not fit for it.
+        JobError: the installed release has no program for the job, or the model or records that it needs are missing or not fit for it.
         ContractError: the model that the job needs has other columns than the schema.
     """
     if known is not None and known.schema.columns != schema.columns:
         raise ContractError(
             "the model that the job names has other columns than the schema has now; name another model"
         )
-    if isinstance(job, VerticalXgboost):
+    if job.releaser is not None:
         rules = vertical_rules or VerticalRules()
         place = Place(bank, roster, kept("alignment"), journal, rules, key_bits, threads)
-        side: Callable[..., Program[Any]] = label_holder.train if bank == job.label_holder else feature_holder.train
-        return partial(side, records, schema, job, place)
-    return partial(_over_banks(job, known), records, schema, job, journal=journal, threads=threads)
+        return vertical_program(job, records, schema, place)
+    if records is None:
+        raise JobError(f"{bank} holds no records; a {job.kind} job needs those of every bank")
+    if isinstance(job, BankContribution):
+        return partial(measure, records, schema, job, bank=bank, roster=roster, journal=journal, threads=threads)
+    return partial(_over_banks(job, known, roster), records, schema, job, journal=journal, threads=threads)
 
 
-def _over_banks(job: Job, known: KnownModel | None) -> Callable[..., Program[Any]]:
+def _over_banks(job: Job, known: KnownModel | None, roster: tuple[str, ...]) -> Callable[..., Program[Any]]:
     """Of jobs in which all banks do the same."""
     champion = None if known is None else read_model(known.model, known.schema)
     match job:
+        case HorizontalXgboost() if job.privacy is not None:
+            return partial(private_xgboost.train, champion=champion, roster=roster)
         case HorizontalXgboost():
             return partial(horizontal_xgboost.train, champion=champion)
         case HorizontalScorecard():

@@ -65,24 +65,25 @@ def loans(seed: int, rows: int = 120) -> pd.DataFrame:
 
 def make_consortium(
     folder: Path,
-    frames: Mapping[str, pd.DataFrame],
+    frames: Mapping[str, pd.DataFrame | None],
     *,
     kind: str = "parquet",
     schemas: Mapping[str, Schema] | None = None,
     policies: Mapping[str, str] | None = None,
 ) -> dict[str, Path]:
-    """Write every bank's files; bank -> its node file."""
+    """Write every bank's files; bank -> its node file. One without a frame has no records."""
     public = {bank: generate_identity(folder / bank / "identity.pem").public for bank in frames}
     for bank, frame in frames.items():
         home = folder / bank
         write_consortium(home / "consortium.toml", public)
         (home / "schema.json").write_text((schemas or {}).get(bank, SCHEMA).model_dump_json())
-        if kind == "csv":
+        if frame is not None and kind == "csv":
             frame.to_csv(home / "loans.csv", index=False)
-        else:
+        elif frame is not None:
             frame.to_parquet(home / "loans.parquet", index=False)
+        data = "" if frame is None else f'[data]\npath = "loans.{kind}"\n'
         (home / "bank.toml").write_text(
-            f'bank = "{bank}"\n[data]\npath = "loans.{kind}"\n[schema]\nfile = "schema.json"\n'
+            f'bank = "{bank}"\n{data}[schema]\nfile = "schema.json"\n'
             '[consortium]\nfile = "consortium.toml"\n[keys]\nidentity = "identity.pem"\n'
             '[vault]\nsocket = "v.sock"\nlog = "vault.log"\nmodels = "models"\n'
             f"[policy]\n{(policies or {}).get(bank, 'min_rows = 50')}\n"

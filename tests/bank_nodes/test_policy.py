@@ -50,6 +50,13 @@ def records(rows: int, defaults: int) -> Records:
             "rule max_trees: got 10 trees, this bank wants at most 9",
         ),
         ({}, {"job": HorizontalXgboost(cut_rounds=8)}, (10, 5), "rule exact_cuts"),
+        ({"max_epsilon": 1.0}, {"job": HorizontalXgboost()}, (10, 5), "rule max_epsilon: got no differential privacy"),
+        (
+            {"max_epsilon": 1.0},
+            {"job": HorizontalXgboost(privacy={"epsilon": 2})},
+            (10, 5),
+            "rule max_epsilon: got epsilon 2",
+        ),
         ({"banks": ("birch",)}, {}, (10, 5), "rule banks: got a run with cedar, this bank wants no others than birch"),
         ({"required_banks": ("elm",)}, {}, (10, 5), "rule required_banks: got a run without elm"),
         (
@@ -164,4 +171,4 @@ def test_a_year_of_rounds_is_not_kept_in_memory() -> None:
 def test_the_defaults_are_those_of_the_example() -> None:
     path = resources.files("bank_nodes").joinpath("configurations", "example.toml")
     stated = tomllib.loads(path.read_text())["policy"]
-    assert stated == json.loads(Policy().model_dump_json())
+    assert stated == json.loads(Policy().model_dump_json(exclude_none=True))

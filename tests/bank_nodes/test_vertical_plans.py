@@ -107,8 +107,16 @@ def log_of(*hours: float, exchanges: int = 0, protection: str = "sealed") -> His
 
 
 def test_searches_for_common_customers_are_counted_from_the_log() -> None:
-    policy = Policy(max_alignments_per_day=2, min_node=3, min_bin=4, min_common=5, min_key_bits=3072)
-    allowed = VerticalRules(least_key_bits=3072, least_bin=4, least_node=3, least_common=5, may_intersect=True)
+    policy = Policy(
+        max_alignments_per_day=2,
+        min_node=3,
+        min_bin=4,
+        min_common=5,
+        min_batch=300,
+        max_sums_per_row=0.2,
+        min_key_bits=3072,
+    )
+    allowed = VerticalRules(3072, least_bin=4, least_node=3, least_batch=300, most_sums_per_row=0.2, least_common=5)
     assert policy.vertical_rules(log_of()) == allowed
     assert policy.vertical_rules(log_of(1, 24.1, 30)).may_intersect
     assert not policy.vertical_rules(log_of(1, 2)).may_intersect

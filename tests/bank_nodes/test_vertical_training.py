@@ -13,7 +13,7 @@ import pytest
 
 from bank_nodes.holdings import load_records
 from bank_nodes.models import load_model
-from bank_nodes.parts import load_part
+from bank_nodes.parts import describe_part, load_part
 from bank_nodes.settings import DataConfig
 from riskfed.plan import Plan
 from riskfed.protocols import events
@@ -100,6 +100,8 @@ def assert_both_sides_score(vaults: dict[str, VaultProcess]) -> None:
     stored = load_model(vaults["lender"].folder / "models")
     part = load_part(vaults["shop"].folder / "models", stored.partners[0].sha256)
     assert part.rules, "the shop's column takes part"
+    text = describe_part(vaults["shop"].folder / "models", "first")
+    assert f"| {part.rules[0].column} | {part.rules[0].threshold:.9g} |" in " ".join(text.split())
     rows = own.take(np.flatnonzero(np.isin(own.ids, common))).matrix
     positions = {name: place for place, name in enumerate(theirs.ids.tolist())}
     answers = theirs.take(np.array([positions[name] for name in own.ids.tolist() if name in positions])).matrix

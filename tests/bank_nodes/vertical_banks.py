@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,17 @@ def customers(seed: int = 0, rows: int = 150) -> dict[str, pd.DataFrame]:
 
 
 def make_parties(
-    folder: Path, policies: dict[str, str] | None = None, frames: dict[str, pd.DataFrame] | None = None
+    folder: Path,
+    policies: dict[str, str] | None = None,
+    frames: Mapping[str, pd.DataFrame | None] | None = None,
 ) -> dict[str, Path]:
     """Write every party's files; party -> its node file."""
+    parties = frames or customers()
     return make_consortium(
         folder,
-        frames or customers(),
-        schemas=dict.fromkeys(PARTIES, SCHEMA),
-        policies={**dict.fromkeys(PARTIES, POLICY), **(policies or {})},
+        parties,
+        schemas=dict.fromkeys(parties, SCHEMA),
+        policies={**dict.fromkeys(parties, POLICY), **(policies or {})},
     )
 
 
