@@ -13,6 +13,7 @@ from riskfed.jobs import grows_trees
 from riskfed.protocols import events
 from riskfed.protocols.release import ModelRelease
 from riskfed.reports import cards, plots
+from riskfed.reports.contribution_plots import shapley_bars
 from riskfed.reports.figures import png
 from riskfed.scorecard.card import Scorecard
 from riskfed.scoring import is_scorecard
@@ -32,6 +33,8 @@ def run_pictures(release: ModelRelease, history: Sequence[events.Event]) -> dict
         history: the run's `RoundFinished`, `ProgressMade` and `BankMetrics` events in order.
     """
     figures = {**_of_figures(release), **_of_training(release, history), **_of_model(release)}
+    if release.contribution is not None:
+        figures[f"{FIRST}/1 contribution"] = shapley_bars(release.contribution)
     if any(isinstance(event, events.RoundFinished) for event in history):
         figures[f"{FIRST}/8 traffic"] = plots.bytes_per_round(history)
         if not grows_trees(release.kind):
@@ -76,7 +79,8 @@ def _of_model(release: ModelRelease) -> dict[str, Figure]:
             **({f"{FIRST}/7 information values": cards.information_values(card)} if card.candidates else {}),
             **trends,
         }
-    if release.model and release.form == "full" and plots.feature_gains(release):  # the other forms state no gain
+    has_gains = release.model and release.form == "full" and grows_trees(release.kind)  # other forms state none
+    if has_gains and plots.feature_gains(release):
         return {f"{FIRST}/7 feature gain": plots.feature_gain(release)}
     return {}
 

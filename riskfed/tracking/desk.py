@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from riskfed.evaluation.limits import Limits, Verdict
+from riskfed.jobs import grows_trees
 from riskfed.plan import Plan
 from riskfed.protocols import events
 from riskfed.protocols.release import ModelRelease
-from riskfed.protocols.release_verdict import judge_release, scorecard_of
+from riskfed.protocols.release_verdict import judge_release, linear_model_of, scorecard_of
 from riskfed.scorecard.tables import as_text
+from riskfed.tracking import contribution
 from riskfed.tracking.cards import log_cards
 from riskfed.tracking.dataset import schema_dataset
 from riskfed.tracking.joint import common_facts, joint_metrics
@@ -88,10 +90,13 @@ class Desk:
         self._log_figures(release, occasion)
         self._client.log_inputs(occasion.run_id, [schema_dataset(release.schema)])
         tags = verdict_tags(occasion.line, verdict)
+        told = note(occasion.line, release, occasion.facts, verdict)
+        if release.contribution is not None:
+            told = contribution.note(occasion.line, release, occasion.facts)
         self._tag(
             occasion.run_id,
             {
-                "mlflow.note.content": note(occasion.line, release, occasion.facts, verdict),
+                "mlflow.note.content": told,
                 **tags,
                 **form_facts(release),
                 "schema": f"{release.schema.name} {release.schema.version}",
@@ -113,27 +118,30 @@ class Desk:
         figures = valid_metrics(release.metrics)
         if release.evaluation is not None:
             figures |= section_metrics(release.evaluation, scorecard_of(release))
-        figures |= joint_metrics(release)
+        figures |= {**joint_metrics(release), **contribution.metrics(release)}
         # Step 0: MLflow draws a bar for a single figure there, and a line with one point anywhere else.
         metrics = [Metric(name, float(value), occasion.milliseconds, 0) for name, value in figures.items()]
         self._client.log_batch(occasion.run_id, metrics=metrics, synchronous=True)
 
     def _log_files(self, release: ModelRelease, verdict: Verdict | None, occasion: Occasion) -> None:
         card = scorecard_of(release)
-        tables = tables_of(release.evaluation, verdict, card)
+        tables = {**tables_of(release.evaluation, verdict, card), **contribution.tables(release)}
         files = {
             RELEASE: release.to_bytes().decode(),
             FACTS: json.dumps(dict(occasion.report_facts), indent=1),
             "schema.json": json.dumps(release.schema.model_dump(mode="json"), indent=1),
-            "model_card.md": model_card(release.schema.name, occasion.line, release, occasion.facts, verdict),
             **{f"tables/{name}.json": table.to_json() for name, table in tables.items()},
         }
+        if release.contribution is None:
+            files["model_card.md"] = model_card(release.schema.name, occasion.line, release, occasion.facts, verdict)
         if release.evaluation is not None:
             files[EVALUATION] = release.evaluation.model_dump_json(indent=1)
         if verdict is not None:
             files |= {VERDICT: verdict.model_dump_json(indent=1), LIMITS: self._acceptance.model_dump_json(indent=1)}
         if card is not None:
             files["points_card.md"] = as_text(card)
+        if (linear := linear_model_of(release)) is not None:
+            files["points_card.md"] = linear.as_text(release.schema)
         if (report := self._written(release, verdict, occasion)) is not None:
             files["report/validation_report.html"] = report
         with tempfile.TemporaryDirectory() as folder:
@@ -146,7 +154,7 @@ class Desk:
         self._tag(occasion.run_id, {_TABLES_TAG: json.dumps(shown)})
 
     def _written(self, release: ModelRelease, verdict: Verdict | None, occasion: Occasion) -> str | None:
-        if self._report is None:
+        if self._report is None or release.contribution is not None:
             return None
         try:
             return self._report(release, verdict, occasion.report_facts)
@@ -176,7 +184,7 @@ def _bank_figures(history: Sequence[events.Event]) -> dict[str, str]:
 
 def tree_count(release: ModelRelease) -> int | None:
     """How many trees were released; None for a model of another kind, and where it was withheld."""
-    if not release.model or scorecard_of(release) is not None:
+    if not release.model or not grows_trees(release.kind):
         return None
     return len(parse_booster(release.model).trees)
 

@@ -6,15 +6,17 @@ scores encodes an applicant as the banks encoded their loans.
 - Trees are an ordinary xgboost flavour. It takes the *encoded* columns (`Schema.columns`), as doubles, because that is what an xgboost
   Booster takes; integers would refuse missing values. Of a vertical model, they are the label holder's own columns and, behind them, one
   0/1 column for each split of a feature holder: 1 where the customer goes right (`riskfed.tracking.joint` says what else lies there).
-- A scorecard is a python_function whose code (`riskfed.tracking.scorecard_scorer`) lies in the model's folder. It takes loan records as the
-  schema names their columns and gives ``pd`` and ``points``. The columns are declared without a type: MLflow refuses 64-bit integers for
-  doubles, and pandas reads whole amounts as such.
+- A scorecard, and a linear model in parts, is a python_function whose code (`riskfed.tracking.scorecard_scorer`) lies in the model's
+  folder. It takes loan records as the schema names their columns and gives ``pd`` and ``points``; of a linear model in parts, a record has
+  besides each partner's score, in a column that is named like the partner. The columns are declared without a type: MLflow refuses 64-bit
+  integers for doubles, and pandas reads whole amounts as such.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,8 @@ import pandas as pd
 
 from riskfed.errors import RegistryError
 from riskfed.protocols.release import ModelRelease
-from riskfed.protocols.release_verdict import scorecard_of
+from riskfed.protocols.release_verdict import linear_model_of, scorecard_of
 from riskfed.schema import Feature, Schema
-from riskfed.scorecard.card import Scorecard
 from riskfed.tracking.joint import write_parts
 from riskfed.tracking.verdict import form_facts
 
@@ -38,9 +39,12 @@ def save_model(release: ModelRelease, folder: Path, model_id: str, run_id: str) 
     Raises:
         RegistryError: the released model cannot be loaded.
     """
-    card = scorecard_of(release)
-    if card is not None:
-        _save_scorecard(release, card, folder, model_id, run_id)
+    if (card := scorecard_of(release)) is not None:
+        _save_card(release, {variable.feature for variable in card.variables}, folder, model_id, run_id)
+    elif (linear := linear_model_of(release)) is not None:
+        used = {term.feature for term in linear.own.terms} | set(linear.partners)
+        _save_card(release, used, folder, model_id, run_id)
+        write_parts(release, folder / "model")
     else:
         _save_booster(release, folder, model_id, run_id)
 
@@ -74,14 +78,14 @@ def _save_booster(release: ModelRelease, folder: Path, model_id: str, run_id: st
     write_parts(release, folder / "model")
 
 
-def _save_scorecard(release: ModelRelease, card: Scorecard, folder: Path, model_id: str, run_id: str) -> None:
+def _save_card(release: ModelRelease, used: Collection[str], folder: Path, model_id: str, run_id: str) -> None:
+    """Write a model of points; `used` are the features that it reads."""
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec
     from mlflow.types import Schema as Columns
     from mlflow.types.schema import AnyType
 
-    used = {variable.feature for variable in card.variables}
     inputs = [
         ColSpec(AnyType(), feature.name, feature.name in used)  # type: ignore[no-untyped-call]
         for feature in release.schema.features

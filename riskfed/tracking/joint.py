@@ -1,9 +1,10 @@
 """What the registry keeps of a vertical model: the label holder's part, whole; of each feature holder's part its name and sha256, no more.
 
-Beside ``model.json``, the label holder's Booster over its own columns and one 0/1 column for each split of a feature holder, lie
+Beside ``model.json``, the label holder's model over its own columns and those that stand for a feature holder's answer (one 0/1 column for
+each split, or one partial score), lie
 
 - ``partners.json``: a list of `riskfed.vertical_model.PartnerReference`, in the order of their columns;
-- ``fallback.json``: the label holder's own Booster, over its own columns alone, for applicants whom a partner does not know.
+- ``fallback.json``: the label holder's own model, over its own columns alone, for applicants whom a partner does not know.
 
 A feature holder's columns, thresholds and values are in its vault and nowhere else.
 """
@@ -70,7 +71,11 @@ def joint_metrics(release: ModelRelease) -> dict[str, float]:
     """Figures of the section ``joint``: what the other columns gain over the label holder's own, and who has how many splits."""
     if not release.partners:
         return {}
-    figures = {f"joint/splits {partner.party}": float(partner.splits) for partner in release.partners}
+    figures = {
+        f"joint/splits {partner.party}": float(partner.splits)
+        for partner in release.partners
+        if partner.answers != "partial_score"
+    }
     if (common := common_customers(release)) is not None:
         figures["joint/common_customers"] = float(common)
     if ALONE in release.metrics:
@@ -96,7 +101,7 @@ def part_faults(folder: Path, schema: Schema, stated: Mapping[str, str]) -> tupl
     except (OSError, ValueError, TypeError, RiskfedError) as error:
         return (f"the fallback or the partners of a joint model cannot be read ({type(error).__name__})",)
     faults = []
-    if {partner.party: partner.splits for partner in told if partner.splits} != _decisions(schema):
+    if {partner.party: partner.splits for partner in told if partner.splits} != _their_columns(schema):
         faults.append("the model's columns are not the partners' splits")
     for name, content in (("partners", partners), ("fallback", fallback)):
         if hashlib.sha256(content).hexdigest() != stated.get(f"{name}_sha256"):
@@ -116,9 +121,9 @@ def other_columns(candidate: ModelVersion, champion: ModelVersion) -> str:
     return f"it needs {needs[0]} besides the label holder's, the champion {needs[1]}: only a person can promote it"
 
 
-def _decisions(schema: Schema) -> dict[str, int]:
+def _their_columns(schema: Schema) -> dict[str, int]:
     """Feature holder -> number of its columns in the model."""
-    return {f.holder: len(f.levels) for f in schema.features if f.holder != schema.label_holder}
+    return {f.holder: len(f.columns) for f in schema.features if f.holder != schema.label_holder}
 
 
 def _listed(partners: tuple[PartnerReference, ...]) -> str:

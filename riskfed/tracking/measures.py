@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from riskfed.evaluation.record import Evaluation
@@ -29,6 +30,11 @@ def section_metrics(evaluation: Evaluation, card: Scorecard | None = None) -> di
         for name, value in figures.items()
         if value is not None
     }
+
+
+def safe_name(name: str) -> str:
+    """A bank's name with the characters that MLflow takes in a metric's name."""
+    return re.sub(r"[^A-Za-z0-9_.\- ]", "_", name)
 
 
 def valid_metrics(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from riskfed.evaluation.limits import Verdict
+from riskfed.evaluation.privacy import privacy_line
 from riskfed.evaluation.record import Evaluation, Interval
+from riskfed.jobs import grows_trees
 from riskfed.protocols.release import ModelRelease
-from riskfed.protocols.release_verdict import scorecard_of
+from riskfed.protocols.release_verdict import linear_model_of, scorecard_of
 from riskfed.tracking.tables import Table, checks
 from riskfed.tracking.verdict import summary
 from riskfed.trees.booster_json import parse_booster
+from riskfed.vertical_model import PartnerReference
 
 _KINDS = {
     "horizontal_xgboost": "gradient-boosted trees (XGBoost), the same trees that pooling the records would give",
     "vertical_xgboost": "gradient-boosted trees (XGBoost) over several parties' columns, the same trees that joining the tables would give",
+    "vertical_logistic": "logistic regression over several parties' columns, each party's terms kept by itself",
     "horizontal_scorecard": "points scorecard: logistic regression on weights of evidence, equal to the pooled fit",
     "model_monitoring": "no model: figures of a model in use, measured on recent loans",
 }
@@ -54,12 +58,16 @@ def _details(release: ModelRelease, facts: Mapping[str, str]) -> str:
         size = (
             f", {len(card.variables)} variables, {card.base_score:g} points at {card.base_odds:g}:1, PDO {card.pdo:g}"
         )
-    elif release.model:
+    elif (linear := linear_model_of(release)) is not None:
+        scale = f"{linear.base_score:g} points at {linear.base_odds:g}:1, PDO {linear.pdo:g}"
+        size = f", {len(linear.own.terms)} terms of the label holder, {scale}"
+    elif release.model and grows_trees(release.kind):
         size = f", {len(parse_booster(release.model).trees)} trees"
     told = [f"- {fact}: {value}" for fact, value in facts.items()]
     return "\n".join(
         [
-            f"- kind: {_KINDS.get(release.kind, release.kind)}{size}",
+            f"- kind: {_kind(release)}{size}",
+            f"- differential privacy: {privacy_line(release.privacy)}",
             f"- consortium: {release.schema.name}, schema version {release.schema.version}; questions go to its members, named below",
             *told,
             *_holders(release),
@@ -68,21 +76,35 @@ def _details(release: ModelRelease, facts: Mapping[str, str]) -> str:
     )
 
 
+def _kind(release: ModelRelease) -> str:
+    if release.privacy is not None:
+        return f"gradient-boosted trees (XGBoost's format) of noised sums, {release.privacy.splits} splits"
+    return _KINDS.get(release.kind, release.kind)
+
+
 def _holders(release: ModelRelease) -> list[str]:
     """Who holds what of a vertical model."""
     if not release.partners:
         return []
-    held = [
-        f"- held by {partner.party}, in its vault only: columns and thresholds of {partner.splits} splits, part `{partner.sha256[:12]}`; "
-        f"it answers with {partner.answers.replace('_', ' ')}"
-        for partner in release.partners
-    ]
+    linear = all(partner.answers == "partial_score" for partner in release.partners)
+    answer = "its partial scores, in log-odds" if linear else "those answers, 1 where the applicant goes right"
     return [
-        "- this model is joint: it needs each partner's answer about an applicant. Its columns named after a partner are those answers, "
-        "1 where the applicant goes right",
-        *held,
+        f"- this model is joint: it needs each partner's answer about an applicant. Its columns named after a partner are {answer}",
+        *map(_held, release.partners),
         "- where a partner does not answer or does not know the applicant, the label holder's own model (`fallback.json`) scores",
     ]
+
+
+def _held(partner: PartnerReference) -> str:
+    what = (
+        "terms and weights"
+        if partner.answers == "partial_score"
+        else f"columns and thresholds of {partner.splits} splits"
+    )
+    answers = partner.answers.replace("_", " ")
+    return (
+        f"- held by {partner.party}, in its vault only: {what}, part `{partner.sha256[:12]}`; it answers with {answers}"
+    )
 
 
 def _use(release: ModelRelease) -> str:
@@ -137,7 +159,10 @@ def _training_data(release: ModelRelease, evaluation: Evaluation | None, facts: 
         return f"{features}. {who}{window}"
     people = evaluation.population
     rate = people.development_defaults / people.development_rows if people.development_rows else 0.0
-    rows = f"{people.development_rows:,} loans, {people.development_defaults:,} in default ({rate:.2%}), {features}"
+    about = "about " * (release.privacy is not None)  # noised counts
+    rows = (
+        f"{about}{people.development_rows:,} loans, {people.development_defaults:,} in default ({rate:.2%}), {features}"
+    )
     return f"{rows}. {who}{window}"
 
 

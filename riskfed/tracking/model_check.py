@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from riskfed.errors import RiskfedError
+from riskfed.linear_model import VerticalLogisticModel, WoeTerm, is_vertical_logistic
 from riskfed.schema import Feature, Schema
-from riskfed.scorecard.card import CardVariable, Scorecard
+from riskfed.scorecard.card import Scorecard
 from riskfed.scoring import is_scorecard, read_model
 from riskfed.tracking.flavours import encoded_example, record_example
 from riskfed.tracking.joint import part_faults
@@ -26,7 +27,7 @@ _PROBES = 256
 _TREE_TOLERANCE = 1e-6
 """On a PD: float32 rounding of the logistic function. A wrong leaf shows by orders of magnitude more."""
 _CARD_TOLERANCE = 1e-12
-"""On a scorecard's PD, which both sides compute in float64 and in the same order."""
+"""On the PD of a scorecard or linear model, which both sides compute in float64 and in the same order."""
 
 
 def model_faults(folder: Path, stated: Mapping[str, str]) -> tuple[str, ...]:
@@ -39,7 +40,7 @@ def model_faults(folder: Path, stated: Mapping[str, str]) -> tuple[str, ...]:
     try:
         model = (folder / "model.json").read_bytes()
         schema = Schema(**json.loads((folder / "extra_files" / "schema.json").read_bytes()))
-        probes = _card_probes(model, schema) if is_scorecard(model) else _tree_probes(model, schema)
+        probes = _probes(model, schema)
     except (OSError, ValueError, TypeError, RiskfedError) as error:
         return (f"model or schema cannot be read ({type(error).__name__})",)
     faults = []
@@ -55,6 +56,18 @@ _Probes = tuple[pd.DataFrame, np.ndarray, float]
 """What to score, the PDs of riskfed's own scoring engine, and how far the registered model's may be from them."""
 
 
+def _probes(model: bytes, schema: Schema) -> _Probes | None:
+    """None where the model's columns are not the schema's."""
+    if is_scorecard(model):
+        card = Scorecard.from_bytes(model)
+        return _record_probes(model, schema, edge_records(card, schema)) if card.columns == schema.columns else None
+    if is_vertical_logistic(model):
+        linear = VerticalLogisticModel.from_bytes(model)
+        records = telling_records(_telling(linear), schema)
+        return _record_probes(model, schema, records) if linear.columns == schema.columns else None
+    return _tree_probes(model, schema)
+
+
 def _tree_probes(model: bytes, schema: Schema) -> _Probes | None:
     trees, base_score, columns = parse_booster(model)
     if tuple(columns) != schema.columns:
@@ -64,12 +77,19 @@ def _tree_probes(model: bytes, schema: Schema) -> _Probes | None:
     return frame, Predictor(trees, base_score).pd(rows), _TREE_TOLERANCE
 
 
-def _card_probes(model: bytes, schema: Schema) -> _Probes | None:
-    card = Scorecard.from_bytes(model)
-    if card.columns != schema.columns:
-        return None
-    frame = pd.concat([record_example(schema), edge_records(card, schema)], ignore_index=True)
+def _record_probes(model: bytes, schema: Schema, records: pd.DataFrame) -> _Probes:
+    frame = pd.concat([record_example(schema), records], ignore_index=True)
     return frame, read_model(model, schema).pd(schema.encode(frame)), _CARD_TOLERANCE
+
+
+def _telling(model: VerticalLogisticModel) -> dict[str, tuple[float, ...]]:
+    """Feature -> values at which a linear model's terms show; of a partner, scores of either sign."""
+    values: dict[str, tuple[float, ...]] = dict.fromkeys(model.partners, (-1.5, 0.25))
+    for term in model.own.terms:
+        seen = values.get(term.feature, ())
+        ends = (*term.edges, *term.special) if isinstance(term, WoeTerm) else (term.mean, term.mean + term.scale)
+        values[term.feature] = (*seen, *ends)
+    return values
 
 
 def _disagreement(folder: Path, rows: pd.DataFrame, expected: np.ndarray, tolerance: float) -> tuple[str, ...]:
@@ -116,25 +136,32 @@ def threshold_rows(trees: Sequence[Tree], n_columns: int) -> np.ndarray:
 
 
 def edge_records(card: Scorecard, schema: Schema) -> pd.DataFrame:
-    """256 records that meet the schema and tell a scorecard from a slightly different one, as `threshold_rows` does for trees.
+    """`telling_records` of a scorecard: its edges and special values."""
+    return telling_records({v.feature: (*v.edges, *v.special) for v in card.variables}, schema)
 
-    They are mixed of edges, the values just below them, special values, levels, bounds and missing values.
+
+def telling_records(values: Mapping[str, Sequence[float]], schema: Schema) -> pd.DataFrame:
+    """256 records that meet the schema and tell a model from a slightly different one, as `threshold_rows` does for trees.
+
+    Args:
+        values: feature -> values at which the model changes. They and the values just below them are mixed with levels, bounds and
+            missing values.
+        schema: of the records.
     """
     mixing = np.random.default_rng(0)
-    variables = {variable.feature: variable for variable in card.variables}
-    columns = {f.name: _choices(f, variables.get(f.name)) for f in schema.features}
+    columns = {f.name: _choices(f, values.get(f.name, ())) for f in schema.features}
     mixed = {
-        name: [values[at] for at in mixing.integers(len(values), size=_PROBES)] for name, values in columns.items()
+        name: [choices[at] for at in mixing.integers(len(choices), size=_PROBES)] for name, choices in columns.items()
     }
     return pd.DataFrame({name: pd.Series(values, dtype=_dtype(values)) for name, values in mixed.items()})
 
 
-def _choices(feature: Feature, variable: CardVariable | None) -> list[Any]:
+def _choices(feature: Feature, telling: Sequence[float]) -> list[Any]:
     """Values that the schema allows; missing ones where it does."""
     missing: list[Any] = [None] if feature.nullable else []
     if feature.levels:
         return [*feature.levels, *missing]
-    edges = np.array(() if variable is None else (*variable.edges, *variable.special), dtype=np.float32)
+    edges = np.array(telling, dtype=np.float32)
     near = np.concatenate([edges, np.nextafter(edges, np.float32(-np.inf))]).astype(np.float64)
     low, high = (
         fallback if b is None else b for b, fallback in ((feature.minimum, -np.inf), (feature.maximum, np.inf))

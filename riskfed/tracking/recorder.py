@@ -10,7 +10,6 @@ figures, and those of `riskfed.tracking.measures`.
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,10 +20,11 @@ from riskfed.jobs import grows_trees
 from riskfed.plan import Plan
 from riskfed.protocols import events
 from riskfed.protocols.release import ModelRelease
-from riskfed.tracking import monitoring
+from riskfed.tracking import contribution, monitoring
 from riskfed.tracking.connection import connect
 from riskfed.tracking.desk import MONITORING, Desk, Occasion, Pictures, Report, now, run_facts, tree_count
 from riskfed.tracking.gate import GateResult, gate
+from riskfed.tracking.measures import safe_name
 from riskfed.tracking.parameters import all_parameters, shown_parameters
 from riskfed.tracking.registry import register
 from riskfed.tracking.verdict import headline, members
@@ -99,7 +99,7 @@ class Recorder:
                 self._close_tree(step, milliseconds)
             case events.BankMetrics(bank=bank, metrics=metrics):
                 self._history.append(event)
-                own = {f"bank.{_safe(bank)}/{name}": value for name, value in metrics.items()}
+                own = {f"bank.{safe_name(bank)}/{name}": value for name, value in metrics.items()}
                 self._measure(own, self._tree if _BY_TREE & metrics.keys() else 0, milliseconds)
             case events.ModelReleased(release=release):
                 self._release(release, milliseconds)
@@ -185,13 +185,14 @@ class Recorder:
 
     def _created(self, experiment: str, plan: Plan, milliseconds: int) -> str:
         tags = {"riskfed.run": plan.run, "mlflow.source.name": "riskfed", "mlflow.source.type": "PROJECT"}
-        kind = "monitoring" if plan.job.kind == MONITORING else "training"
+        kind = {MONITORING: "monitoring", "contribution": "contribution"}.get(plan.job.kind, "training")
         name = f"{kind}: {len(plan.roster)} {members(plan.protection)}, {plan.protection}"
         return str(self._mlflow.create_run(experiment, milliseconds, tags, run_name=name).info.run_id)
 
     def _add_progress(self, metrics: Mapping[str, float], step: int, milliseconds: int) -> None:
-        """Figures by tree. Other jobs have one step, whose figures are the final ones."""
-        if self._started is not None and grows_trees(self._started.plan.job.kind):
+        """Figures by step. Jobs of one step report its figures as the final ones."""
+        job = None if self._started is None else self._started.plan.job
+        if job is not None and (grows_trees(job.kind) or job.most_steps > 1):
             self._measure({f"progress/{name}": value for name, value in metrics.items()}, step, milliseconds)
 
     def _add_round(self, event: events.RoundFinished) -> None:
@@ -232,6 +233,10 @@ class Recorder:
         facts = run_facts(plan, release)
         if release.kind == MONITORING:
             self._monitor(release, self._desk, plan, facts, milliseconds)
+            return
+        if release.contribution is not None:
+            line = contribution.headline(release.contribution, plan.protection)
+            self._desk.lay_out(release, self._occasion(line, facts, milliseconds))
             return
         line = headline(release.metrics, len(plan.roster), plan.protection)
         self.verdict = self._desk.lay_out(release, self._occasion(line, facts, milliseconds))
@@ -292,8 +297,3 @@ class Recorder:
         self._measure({**totals, "time/run_seconds": seconds}, 0, milliseconds)
         self.flush()
         self._mlflow.set_terminated(self._run, "FINISHED", milliseconds)
-
-
-def _safe(name: str) -> str:
-    """A bank's name with the characters that MLflow takes in a metric's name."""
-    return re.sub(r"[^A-Za-z0-9_.\- ]", "_", name)

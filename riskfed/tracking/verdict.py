@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from riskfed.evaluation.limits import Check, Colour, Verdict
+from riskfed.evaluation.privacy import NOT_PRIVATE
 from riskfed.jobs import ReleaseForm
 from riskfed.plan import SEALED
 from riskfed.protocols.release import ModelRelease
@@ -46,6 +47,7 @@ def form_facts(release: ModelRelease) -> dict[str, str]:
         "model_kind": release.kind,
         "release_form": release.form,
         "bank_model_sha256": release.model_sha256,
+        "differential_privacy": NOT_PRIVATE if release.privacy is None else release.privacy.in_short(),
         **stated,
         **part_tags(release),
     }
@@ -100,7 +102,9 @@ def checks_table(verdict: Verdict) -> str:
 def summary(line: str, verdict: Verdict | None) -> str:
     """The first line of a note: the colour, the figures, and what is not green."""
     if verdict is None:
-        return f"**{line}** (nothing was judged: too few loans of both kinds were held out)"
+        return (
+            f"**{line}** (nothing was judged: no evaluation, for which enough loans of both kinds have to be held out)"
+        )
     told = "; ".join(verdict.reasons) or f"all {len(verdict.checks)} checks are green"
     return f"**{verdict.colour.upper()}: {line}** ({told})"
 

@@ -59,7 +59,10 @@ def federate(
     )
     keys = {name: Identity.generate() for name in roster}
     pinned = {name: key.public for name, key in keys.items()}
-    programs = {name: program_for(job, Records.from_frame(banks[name], schema), schema, known=known) for name in roster}
+    programs = {
+        name: program_for(job, Records.from_frame(banks[name], schema), schema, bank=name, roster=roster, known=known)
+        for name in roster
+    }
     parties = {
         name: Party(Seat(name, keys[name], pinned, plan), programs[name], shows_own_metrics=name in shown)
         for name in roster

@@ -92,13 +92,29 @@ def _by_columns(given: ReportInput) -> list[str]:
     """Of a run of parties that hold different columns of the same customers."""
     names = listed([partner.party for partner in given.release.partners])
     holder = given.facts.get("label_holder", "the label holder")
+    linear = all(partner.answers == "partial_score" for partner in given.release.partners)
     return [
         f"All figures are about customers whom {holder} and {names} have in common, and are measured at {holder}.",
         "The operator saw who took part, the kinds, sizes and times of sealed messages, and this result.",
+        *(_of_scores(holder, names) if linear else _of_splits(holder, names)),
+    ]
+
+
+def _of_splits(holder: str, names: str) -> list[str]:
+    return [
         f"{holder} saw which way each common customer goes at a split of {names}, and sums of its own gradients by their bins: neither "
         f"their values nor their thresholds. {names} saw which customers are common and which of them a node holds: neither labels nor "
         "gradients nor counts of defaults.",
         f"The model is not whole here: what {names} added stands in the trees as columns of zeros and ones.",
+    ]
+
+
+def _of_scores(holder: str, names: str) -> list[str]:
+    return [
+        f"{holder} and {names} saw the gradients of their own coefficients on each mini-batch. {holder} saw the partial scores of {names} "
+        f"for held-out customers, and none of their terms. {names} saw which customers are common and, where its columns are in bins, how "
+        "many customers of each of its cells defaulted. The party that holds the key saw masked sums only.",
+        f"The model is not whole here: what {names} added stands in it as one partial score each.",
     ]
 
 

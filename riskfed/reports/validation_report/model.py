@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from riskfed.reports.validation_report import scorecard, trees
+from riskfed.reports.validation_report import linear, scorecard, trees
 from riskfed.reports.validation_report.blocks import Block, Section, missing
 from riskfed.reports.validation_report.report_input import MONITORING, ReportInput
 
@@ -18,6 +18,8 @@ def anatomy(given: ReportInput) -> Section:
     if given.booster is not None:
         blocks = [*trees.features(given, given.booster), *trees.learning(given, given.booster)]
         return Section("model", "What the trees look at", blocks)
+    if given.linear is not None:
+        return Section("model", "Points card in parts", linear.tables(given.linear, given.release.schema))
     return Section("model", "The model", [_absent(given)])
 
 
@@ -26,6 +28,8 @@ def regression(given: ReportInput) -> Section:
     blocks: list[Block] = [_absent(given)]
     if given.card is not None:
         blocks = scorecard.tests(given.card)
+    elif given.linear is not None:
+        blocks = linear.coefficients(given.linear)
     elif given.booster is not None:
         blocks = [missing("Trees have no coefficients; section 4 shows what they look at.")]
     return Section("coefficients", "Coefficients and their tests", blocks)

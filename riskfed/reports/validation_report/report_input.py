@@ -8,7 +8,10 @@ from functools import cached_property
 
 from riskfed.errors import ConfigurationError
 from riskfed.evaluation.limits import Limit, Limits, Verdict
+from riskfed.jobs import grows_trees
+from riskfed.linear_model import VerticalLogisticModel
 from riskfed.protocols.release import ModelRelease
+from riskfed.protocols.release_verdict import linear_model_of
 from riskfed.scorecard.card import Scorecard
 from riskfed.scorecard.points import ScoreScale
 from riskfed.trees.booster_json import ParsedBooster, parse_booster
@@ -43,14 +46,21 @@ class ReportInput:
     @cached_property
     def booster(self) -> ParsedBooster | None:
         """The trees, where the model has some and was released."""
-        has_trees = self.release.kind not in (SCORECARD, MONITORING) and self.release.model
+        has_trees = grows_trees(self.release.kind) and self.release.model
         return parse_booster(self.release.model) if has_trees else None
 
     @cached_property
+    def linear(self) -> VerticalLogisticModel | None:
+        """The label holder's part of a linear model, where the model is one and was released."""
+        return linear_model_of(self.release)
+
+    @cached_property
     def scale(self) -> ScoreScale:
-        """The scale of the points: the scorecard's, else the job's, else the usual one."""
+        """The scale of the points: the model's own, else the job's, else the usual one."""
         if self.card is not None:
             return self.card.scale
+        if self.linear is not None:
+            return self.linear.scale
         try:
             base, odds, pdo = (float(self.facts[name]) for name in ("base_score", "base_odds", "pdo"))
             return ScoreScale(base, odds, pdo)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from riskfed.evaluation.limits import Check, Colour
+from riskfed.evaluation.privacy import privacy_line
 from riskfed.evaluation.record import Evaluation
 from riskfed.reports.validation_report.blocks import Block, Column, Facts, Mark, Section, Table, Terms, missing
 from riskfed.reports.validation_report.report_input import MONITORING, SCORECARD, ReportInput
@@ -146,6 +147,13 @@ def model_in_words(given: ReportInput) -> str:
         return (
             f"scorecard (logistic regression on weights of evidence) of {shape}, {scale.pdo:g} points double the odds"
         )
+    if given.linear is not None:
+        terms, scale = plural(len(given.linear.own.terms), "term"), given.scale
+        theirs = "".join(f", and the partial score of {partner}" for partner in given.linear.partners)
+        return (
+            f"logistic regression in parts: {terms} of the label holder{theirs}; {scale.base:g} points at odds of {scale.odds:g} to 1, "
+            f"{scale.pdo:g} points double the odds"
+        )
     if given.booster is not None:
         depth = max((_depth(tree) for tree in given.booster.trees), default=0)
         trees = plural(len(given.booster.trees), "tree")
@@ -177,6 +185,7 @@ def _modelled(given: ReportInput) -> list[tuple[str, str]]:
         ("Features offered", f"{len(schema.features)}, schema {schema.name} {schema.version}"),
         ("Who took part", facts.get("roster") or _banks(given)),
         ("Protection", _sealed(given)) if given.release.partners else ("Protection of sums", _protection(given)),
+        ("Differential privacy", "" if release.kind == MONITORING else privacy_line(release.privacy)),
         ("Champion", facts.get("champion", "") or _champion(given)),
         ("Registered as", facts.get("registered", "")),
         ("Run", ", ".join(filter(None, (facts.get("run", ""), period, facts.get("transport", ""), *volume)))),
