@@ -30,9 +30,10 @@ $(READY): pyproject.toml constraints.txt overrides.txt
 demo: $(READY) ## Five banks train one model under encryption on real Flower processes; table at the end
 	$(BIN)/riskfed demo
 
+MODEL := xgboost
 .PHONY: demo-vertical
-demo-vertical: $(READY) ## A lender and a partner train on their common customers, encrypted, and score applicants jointly
-	$(BIN)/riskfed demo-vertical
+demo-vertical: $(READY) ## A lender and a partner train on their common customers, encrypted, and score jointly; MODEL=logistic for a scorecard
+	$(BIN)/riskfed demo-vertical --model $(MODEL)
 
 .PHONY: up
 up: $(READY) ## The demo's whole stack, kept running (MLflow, scoring API)
@@ -44,11 +45,11 @@ down: $(READY) ## Stop what `make up` started
 
 .PHONY: test
 test: lint ## Lint, types, layers and all tests
-	$(BIN)/pytest -n 2 --dist loadfile --nbmake tests notebooks
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --nbmake tests notebooks
 
 .PHONY: test-quick
 test-quick: lint ## As `test`, without the slow ones
-	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow'
 
 .PHONY: lint
 lint: $(READY) ## Lint, format, types, layers
@@ -82,6 +83,10 @@ bench-models: $(READY) ## riskfed beside pooled xgboost, Flower's stock strategi
 .PHONY: bench-vertical
 bench-vertical: $(READY) ## Vertical XGBoost under Paillier beside peers and phe, 10,000 to 300,000 rows; writes runs/bench/vertical.json
 	$(BIN)/python -m benchmarks.vertical
+
+.PHONY: bench-field
+bench-field: $(READY) ## Vertical logistic regression, transfer, contribution, compression, privacy; writes runs/bench/field.json
+	$(BIN)/python -m benchmarks.field
 
 .PHONY: bench-serving
 bench-serving: $(READY) ## The scoring service beside `mlflow models serve`, and 60 s of load with faults; writes runs/bench/serving.json

@@ -13,37 +13,69 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from riskfed.jobs import HorizontalScorecard, HorizontalXgboost, ModelMonitoring, VerticalXgboost
+    from riskfed.jobs import (
+        BankContribution,
+        DifferentialPrivacy,
+        FederatedTransfer,
+        HorizontalScorecard,
+        HorizontalXgboost,
+        ModelMonitoring,
+        VerticalLogistic,
+        VerticalXgboost,
+    )
     from riskfed.schema import Attribute, Feature, Schema
-    from riskfed.simulation import Result, VerticalResult, pooled_reference, simulate, simulate_vertical
+    from riskfed.simulation import (
+        LogisticResult,
+        Result,
+        TransferResult,
+        VerticalResult,
+        pooled_reference,
+        simulate,
+        simulate_transfer,
+        simulate_vertical,
+    )
 
 _HOMES = {
     "Attribute": "riskfed.schema",
+    "BankContribution": "riskfed.jobs",
+    "DifferentialPrivacy": "riskfed.jobs",
     "Feature": "riskfed.schema",
+    "FederatedTransfer": "riskfed.jobs",
     "HorizontalScorecard": "riskfed.jobs",
     "HorizontalXgboost": "riskfed.jobs",
+    "LogisticResult": "riskfed.simulation",
     "ModelMonitoring": "riskfed.jobs",
     "Result": "riskfed.simulation",
     "Schema": "riskfed.schema",
+    "TransferResult": "riskfed.simulation",
+    "VerticalLogistic": "riskfed.jobs",
     "VerticalResult": "riskfed.simulation",
     "VerticalXgboost": "riskfed.jobs",
     "pooled_reference": "riskfed.simulation",
     "simulate": "riskfed.simulation",
+    "simulate_transfer": "riskfed.simulation",
     "simulate_vertical": "riskfed.simulation",
 }
 
 __all__ = [
     "Attribute",
+    "BankContribution",
+    "DifferentialPrivacy",
     "Feature",
+    "FederatedTransfer",
     "HorizontalScorecard",
     "HorizontalXgboost",
+    "LogisticResult",
     "ModelMonitoring",
     "Result",
     "Schema",
+    "TransferResult",
+    "VerticalLogistic",
     "VerticalResult",
     "VerticalXgboost",
     "pooled_reference",
     "simulate",
+    "simulate_transfer",
     "simulate_vertical",
 ]
 

@@ -1,7 +1,9 @@
 """Settings for all tests: deterministic hypothesis, no telemetry."""
 
 import os
+from collections import Counter
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 os.environ.update(
@@ -17,3 +19,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with many slow tests first, so that two workers end together (with --no-loadscope-reorder)."""
+    slow = Counter(
+        item.path for item in items if item.get_closest_marker("slow") is not None or item.path.suffix == ".ipynb"
+    )
+    items.sort(key=lambda item: -slow[item.path])

@@ -44,10 +44,16 @@ def demo(
 
 def demo_vertical(
     folder: Folder = Path("runs/demo-vertical"),
+    model: Annotated[
+        Literal["xgboost", "logistic"],
+        typer.Option(
+            help="Trees, under the lender's key; or a scorecard in two parts, with a coordinator that holds the key."
+        ),
+    ] = "xgboost",
     trees: Trees = 30,
     depth: Depth = 4,
     max_bin: Bins = 32,
-    key_bits: Annotated[int, typer.Option(help="Bits of the lender's Paillier key.")] = 2048,
+    key_bits: Annotated[int, typer.Option(help="Bits of the Paillier key.")] = 2048,
     transport: Transport = "session",
     rows: Annotated[int | None, typer.Option(help="People to draw customers from; by default all 30,000.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until interrupted.")] = False,
@@ -55,22 +61,9 @@ def demo_vertical(
     """A lender and a partner with other columns of the same customers train one model, encrypted, and score applicants jointly."""
     from rich.console import Console
 
-    from riskfed.datasets.vertical import LENDER
-    from riskfed.demo.vertical import JointSettings, run_vertical_demo
-    from riskfed.demo.vertical_layout import LEAST_ROWS
-    from riskfed.jobs import VerticalXgboost
+    from riskfed.demo.vertical import JointSettings, joint_scorecard, joint_trees, run_vertical_demo
 
-    job = VerticalXgboost(
-        label_holder=LENDER,
-        n_estimators=trees,
-        max_depth=depth,
-        max_bin=max_bin,
-        learning_rate=0.15,
-        validation_fraction=0.2,
-        min_child_weight=LEAST_ROWS / 4,
-        least_node=LEAST_ROWS,
-        least_bin=LEAST_ROWS,
-    )
+    job = joint_trees(trees, depth, max_bin) if model == "xgboost" else joint_scorecard()
     settings = JointSettings(folder.resolve(), job, key_bits, transport, rows, keep)
     run_vertical_demo(settings, Console(soft_wrap=True))
 

@@ -24,13 +24,20 @@ class Consortium:
         folder: everything lies below it.
         schema: what a record looks like.
         banks: bank -> its records; the demo needs them all for the pooled comparison, no bank's node does.
-        flower_keys: bank -> public key of its Flower node.
+        flower_keys: party -> public key of its Flower node.
+        coordinator: a further party, which has no records; empty where there is none.
     """
 
     folder: Path
     schema: Schema
     banks: Mapping[str, pd.DataFrame]
     flower_keys: Mapping[str, Path]
+    coordinator: str = ""
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """All that have a node."""
+        return tuple(self.flower_keys)
 
     @property
     def schema_file(self) -> Path:
@@ -51,10 +58,11 @@ class Consortium:
             sockets: folder for the vaults' sockets; its path must be short, because a UNIX socket's must be.
             policies: bank -> further lines of its section policy, and further sections behind them, TOML.
         """
-        for bank in self.banks:
+        for bank in self.parties:
             self.node_file(bank).write_text(
                 _NODE_FILE.format(
                     bank=bank,
+                    data=_DATA if bank in self.banks else "",
                     socket=json.dumps(str(sockets / f"{bank}.sock")),
                     superlink=stack.address,
                     certificates=json.dumps(str(stack.root_certificates)),
@@ -66,9 +74,7 @@ class Consortium:
 _NODE_FILE = """\
 bank = "{bank}"
 
-[data]
-path = "records.parquet"
-
+{data}
 [schema]
 file = "../schema.json"
 
@@ -94,25 +100,39 @@ min_rows = 500
 """
 
 
-def lay_out(folder: Path, banks: Mapping[str, pd.DataFrame] | None = None, schema: Schema | None = None) -> Consortium:
+_DATA = """\
+[data]
+path = "records.parquet"
+"""
+
+
+def lay_out(
+    folder: Path,
+    banks: Mapping[str, pd.DataFrame] | None = None,
+    schema: Schema | None = None,
+    *,
+    coordinator: str = "",
+) -> Consortium:
     """Write records, schema, keys and the consortium file below `folder`, which must be empty or absent.
 
     Args:
         folder: everything lies below it.
         banks: bank -> its records; None for `taiwan_consortium`.
         schema: what they are records of; None for `taiwan_schema`.
+        coordinator: a further party, without records.
     """
     schema, banks = schema or taiwan_schema(), banks or taiwan_consortium()
     folder.mkdir(parents=True, exist_ok=True)
     publics, flower_keys = {}, {}
-    for bank, records in banks.items():
+    for bank in (*banks, *([coordinator] if coordinator else [])):
         home = folder / bank
         home.mkdir()
-        records.to_parquet(home / "records.parquet", index=False)
+        if bank in banks:
+            banks[bank].to_parquet(home / "records.parquet", index=False)
         publics[bank] = generate_identity(home / "identity.pem").public
         flower_keys[bank] = write_node_key(home / "flower-key")
     texts = {bank: path.read_text() for bank, path in flower_keys.items()}
     write_consortium(folder / "consortium.toml", publics, texts)
-    consortium = Consortium(folder, schema, banks, flower_keys)
+    consortium = Consortium(folder, schema, banks, flower_keys, coordinator)
     consortium.schema_file.write_text(schema.model_dump_json(indent=1))
     return consortium

@@ -67,7 +67,7 @@ def start_servers(
         write_node_files()
         nodes = stack.register(consortium.flower_keys)
         compiling.result()
-        for party in consortium.banks:
+        for party in consortium.parties:
             stack.start_node(party, consortium.node_file(party))
         tracking_uri = tracking.result()
     console.print(f"SuperLink (TLS, node keys) at {stack.address}, MLflow at {tracking_uri}")

@@ -1,20 +1,16 @@
-"""Hold the joint model against plain xgboost on the joined table, which nobody has, and against what each party could do alone.
-
-Only the demo can do this: it has laid out both parties' records and keys, and reads both parts of the model from their vaults' folders.
-"""
+"""Hold the joint model against plain xgboost on the joined table, which nobody has, and against what each party could do alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich.table import Table
 
-from bank_nodes.parts import load_part
-from riskfed.customer_id import CustomerId
-from riskfed.datasets.vertical import joined
+from riskfed.demo.common_customers import CommonCustomers, figures_table
 from riskfed.demo.comparison import Figures, measured
 from riskfed.jobs import VerticalXgboost
 from riskfed.protocols.program import run_alone
@@ -23,7 +19,6 @@ from riskfed.protocols.release import ModelRelease
 from riskfed.protocols.shared_cuts import shared_cuts
 from riskfed.protocols.vertical.aligned import AlignedRecords
 from riskfed.protocols.vertical.hidden_columns import HiddenColumns
-from riskfed.protocols.vertical.holdout import is_held_out
 from riskfed.protocols.vertical.joined import joined_booster
 from riskfed.schema import Schema
 from riskfed.trees.booster_json import parse_booster
@@ -57,9 +52,43 @@ class JointComparison:
     trees_identical: int
     bytes_identical: bool
 
+    def table(self) -> Table:
+        """AUC and KS of each."""
+        return figures_table(
+            self.held_out,
+            {"joint, encrypted": self.joint, "plain xgboost on the joined table": self.pooled},
+            {
+                "lender alone (the fallback)": self.label_holder_alone,
+                "partner alone, if it had the labels": self.feature_holder_alone,
+            },
+        )
 
-class JoinedTable:
-    """The table that nobody has, split into development and held-out customers as the parties split them.
+    def verdict(self) -> str:
+        """How many trees are plain xgboost's."""
+        exact = self.trees_identical == self.trees and self.bytes_identical
+        return (
+            f"trees identical to plain xgboost on the joined table: [bold {'green' if exact else 'red'}]"
+            f"{self.trees_identical}/{self.trees}[/]"
+            + (", and both parts put together are the same file to the last byte" if self.bytes_identical else "")
+        )
+
+    def figures(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "auc_joint": self.joint.auc,
+            "auc_label_holder_alone": self.label_holder_alone.auc,
+            "auc_feature_holder_alone": self.feature_holder_alone.auc,
+            "auc_pooled": self.pooled.auc,
+            "ks_joint": self.joint.ks,
+            "trees": self.trees,
+            "trees_identical": self.trees_identical,
+            "bytes_identical": self.bytes_identical,
+            "held_out_rows": self.held_out,
+        }
+
+
+class JoinedTable(CommonCustomers):
+    """The joined table, for boosters.
 
     Args:
         parties: party -> its records.
@@ -68,31 +97,20 @@ class JoinedTable:
 
     Attributes:
         job: see above.
-        order: parties in the order of their columns: the label holder first.
-        held_out: (n,) bool.
         cuts: party -> cuts of its columns, as its own program finds them.
     """
 
     def __init__(self, parties: Mapping[str, pd.DataFrame], schema: Schema, job: VerticalXgboost) -> None:
-        holder = schema.label_holder
-        self.order = (holder, *(party for party in schema.holders if party != holder))
-        self._schema, self.job = schema, job
-        self.frame = joined(parties, schema)
-        self._customer_id = schema.customer_id or CustomerId()
-        self._ids = self._ids_of(self.frame)
-        self.held_out = is_held_out(self._ids, job.validation_fraction, job.validation_seed)
+        super().__init__(parties, schema, job)
+        self.job = job
         self.cuts = {party: self._cuts(party) for party in self.order}
-        self._labels = schema.labels(self.frame)
-
-    def __len__(self) -> int:
-        return len(self.frame)
 
     def train(self, *parties: str) -> bytes:
         """JSON of plain xgboost on the development customers, over the columns of some parties, with their cuts."""
         # Bins that were merged need not end as xgboost's own do; nothing is missing here, so it makes no difference.
         cuts = with_last_cuts_of_xgboost(self.joined_cuts(*parties))
-        labels = self._labels[~self.held_out]
-        matrix, weights = self._matrix(parties)[~self.held_out], np.ones(len(labels), dtype=np.float32)
+        labels = self.labels[~self.held_out]
+        matrix, weights = self.matrix(*parties)[~self.held_out], np.ones(len(labels), dtype=np.float32)
         return bytes(train_pooled(matrix, labels, weights, cuts, self.job).save_raw("json"))
 
     def joined_cuts(self, *parties: str) -> Cuts:
@@ -102,35 +120,19 @@ class JoinedTable:
 
     def pds(self, model: bytes, *parties: str) -> np.ndarray:
         """(n,) float32 PD of every customer by a booster over the columns of some parties."""
-        return self._predictor(model).pd(self._matrix(parties))
+        return self._predictor(model).pd(self.matrix(*parties))
 
     def figures(self, model: bytes, *parties: str) -> Figures:
         """How well such a booster ranks the held-out customers."""
-        margins = self._predictor(model).margins(self._matrix(parties)[self.held_out])
-        return measured(margins, self._labels[self.held_out])
-
-    def written_as(self, records: pd.DataFrame) -> pd.DataFrame:
-        """A party's own records, as it writes them, in the table's order: (n, any)."""
-        places = pd.Index(self._ids_of(records)).get_indexer(self._ids)
-        ordered: pd.DataFrame = records.iloc[places].reset_index(drop=True)
-        return ordered
-
-    def knows(self, records: pd.DataFrame) -> np.ndarray:
-        """(m,) bool, which of a party's own records are of customers whom all parties have."""
-        return np.isin(self._ids_of(records), self._ids)
-
-    def _ids_of(self, records: pd.DataFrame) -> np.ndarray:
-        return self._customer_id.normalised(records[self._customer_id.column])
+        margins = self._predictor(model).margins(self.matrix(*parties)[self.held_out])
+        return measured(margins, self.labels[self.held_out])
 
     def _predictor(self, model: bytes) -> Predictor:
         trees, base_score, _ = parse_booster(model)
         return Predictor(trees, base_score)
 
-    def _matrix(self, parties: Sequence[str]) -> np.ndarray:
-        return np.hstack([self._schema.part_of(party).encode(self.frame) for party in parties])
-
     def _cuts(self, party: str) -> Cuts:
-        part = self._schema.part_of(party)
+        part = self.schema.part_of(party)
         aligned = AlignedRecords(Records.from_frame(self.frame, part), ~self.held_out, digest="")
         if party == self.order[0]:
             return run_alone(shared_cuts(aligned.development, part, self.job))
@@ -163,11 +165,6 @@ def compare_jointly(table: JoinedTable, release: ModelRelease, parts: Mapping[st
         trees_identical=identical_trees(ours.trees, theirs.trees),
         bytes_identical=joint == pooled,
     )
-
-
-def parts_of(release: ModelRelease, folder: Path) -> dict[str, FeaturePart]:
-    """Feature holder -> its part, out of the vaults' folders below `folder`, found by the sha256 that the release names."""
-    return {partner.party: load_part(folder / partner.party / "models", partner.sha256) for partner in release.partners}
 
 
 def joint_model(table: JoinedTable, release: ModelRelease, parts: Mapping[str, FeaturePart]) -> bytes:

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.table import Table
 
-from riskfed.demo.comparison import Figures
 from riskfed.demo.federation import FinishedRun
-from riskfed.demo.vertical_comparison import JointComparison
 from riskfed.demo.vertical_scoring import JointScores
 from riskfed.protocols.release import ModelRelease
+from riskfed.vertical_model import PartnerReference
+
+
+class Comparison(Protocol):
+    """A joint model beside the pooled one, and beside what each side could do alone."""
+
+    @property
+    def common(self) -> int:
+        """Customers whom all parties have."""
+        ...
+
+    def table(self) -> Table:
+        """AUC and KS of each model."""
+        ...
+
+    def verdict(self) -> str:
+        """How near the joint model is to the pooled one, in rich's markup."""
+        ...
+
+    def figures(self) -> Mapping[str, Any]:
+        """For programs."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +48,7 @@ class JointReport(FinishedRun):
         scores: joint scoring over HTTP.
     """
 
-    comparison: JointComparison
+    comparison: Comparison
     release: ModelRelease
     scores: JointScores
 
@@ -34,20 +56,15 @@ class JointReport(FinishedRun):
 def show_jointly(report: JointReport, console: Console) -> None:
     """Print the table and where to look."""
     found, run = report.comparison, report.outcome
-    console.print(_table(found))
-    exact = found.trees_identical == found.trees and found.bytes_identical
-    console.print(
-        f"trees identical to plain xgboost on the joined table: [bold {'green' if exact else 'red'}]"
-        f"{found.trees_identical}/{found.trees}[/]"
-        + (", and both parts put together are the same file to the last byte" if found.bytes_identical else "")
-    )
+    console.print(found.table())
+    console.print(found.verdict())
     console.print(
         f"{found.common:,} customers in common; {run.seconds:.0f} s training, {report.seconds:.0f} s in all; "
         f"{report.bytes / 1e6:.1f} MB in {run.rounds} rounds; {run.protection}, {run.transport} transport"
     )
     for partner in report.release.partners:
         console.print(
-            f"{partner.party} keeps {partner.splits} splits in its vault, part {partner.sha256[:12]}; "
+            f"{partner.party} keeps its part, {_size(partner)}, in its vault ({partner.sha256[:12]}); "
             f"the rest is {report.model_uri} (alias champion) in MLflow"
         )
     scores = report.scores
@@ -64,16 +81,8 @@ def write_joint_summary(report: JointReport, path: Path) -> None:
     """Write the figures for programs."""
     found, run, scores = report.comparison, report.outcome, report.scores
     fields = {
-        "auc_joint": found.joint.auc,
-        "auc_label_holder_alone": found.label_holder_alone.auc,
-        "auc_feature_holder_alone": found.feature_holder_alone.auc,
-        "auc_pooled": found.pooled.auc,
-        "ks_joint": found.joint.ks,
-        "trees": found.trees,
-        "trees_identical": found.trees_identical,
-        "bytes_identical": found.bytes_identical,
+        **found.figures(),
         "intersection_rows": found.common,
-        "held_out_rows": found.held_out,
         "partner_splits": {partner.party: partner.splits for partner in report.release.partners},
         "seconds": round(report.seconds, 1),
         "training_seconds": round(run.seconds, 1),
@@ -92,16 +101,5 @@ def write_joint_summary(report: JointReport, path: Path) -> None:
     path.write_text(json.dumps(fields, indent=2) + "\n")
 
 
-def _table(found: JointComparison) -> Table:
-    table = Table(title=f"AUC and KS on {found.held_out:,} held-out customers of both parties", title_justify="left")
-    for heading in ("model", "AUC", "KS"):
-        table.add_column(heading, justify="left" if heading == "model" else "right", no_wrap=True)
-    table.add_row("joint, encrypted", *_figures(found.joint), style="bold green")
-    table.add_row("plain xgboost on the joined table", *_figures(found.pooled), end_section=True)
-    table.add_row("lender alone (the fallback)", *_figures(found.label_holder_alone))
-    table.add_row("partner alone, if it had the labels", *_figures(found.feature_holder_alone))
-    return table
-
-
-def _figures(figures: Figures) -> tuple[str, str]:
-    return f"{figures.auc:.6f}", f"{figures.ks:.4f}"
+def _size(partner: PartnerReference) -> str:
+    return "a partial score" if partner.answers == "partial_score" else f"{partner.splits} splits"

@@ -34,6 +34,28 @@ def test_the_vertical_demo_trains_registers_scores_and_leaves_nothing_behind(tmp
     assert not [line for line in _processes() if str(folder) in line]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_switch_for_a_scorecard_in_two_parts(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    command = [RISKFED, "demo-vertical", "--model", "logistic", "--folder", str(folder), "--rows", "2400"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["max_coefficient_difference"] < 1e-6
+    assert summary["auc_joint"] == pytest.approx(summary["auc_plain"], abs=1e-9)
+    assert summary["joint_scores_agreeing"] + summary["joint_scores_by_fallback"] == summary["joint_scores"] >= 200
+    assert summary["joint_scores_by_fallback"] <= summary["joint_scores"] // 20
+    assert summary["fallback_of_unknown_customer"] == "unknown_customer"
+    assert not list((folder / "coordinator" / "models").glob("*")), "who holds the key keeps nothing"
+    (part,) = (folder / "payments" / "models").rglob("part.json")
+    used = {term["feature"] for term in json.loads(part.read_text())["score"]["terms"]}
+    (registered,) = (folder / "mlflow").rglob("partners.json")
+    for path in registered.parent.glob("*.json"):
+        assert not [name for name in used if f'"{name}"' in path.read_text()], path.name
+    assert not [line for line in _processes() if str(folder) in line]
+
+
 def _check_who_keeps_what(folder: Path) -> None:
     """The partner's splits are in its vault, and neither in the lender's folder nor in the registry's."""
     (part,) = (folder / "payments" / "models").rglob("part.json")
