@@ -5,7 +5,8 @@
     integrity    tags that prove the sum                              paillier    homomorphic encryption, packed
     sealed       envelopes between banks                              canary      checks before the first real upload
 
-For vertical jobs: `gradient_cipher` (gradients of rows, encrypted, which others sum by cell) and `private_set_intersection`.
+For vertical jobs: `gradient_cipher` (gradients of rows, encrypted, which others sum by cell), `encrypted_vectors` (weighted sums of
+encrypted values) and `private_set_intersection`.
 
 The threat model of each scheme stands at the top of its file.
 """
