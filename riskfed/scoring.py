@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,6 +14,7 @@ from riskfed.evaluation.reasons import grouped
 from riskfed.linear import transfer_model as transfer_models
 from riskfed.linear_model import StandardTerm, VerticalLogisticModel, is_vertical_logistic
 from riskfed.linear_model import model as linear_models
+from riskfed.model_format import format_of
 from riskfed.schema import Schema
 from riskfed.scorecard import card as scorecards
 from riskfed.scorecard.bins import FeatureBins, RecordBins
@@ -225,15 +225,6 @@ def _edges(bins: Sequence[FeatureBins], column: int) -> np.ndarray:
     return np.unique(
         np.concatenate([np.empty(0, dtype=np.float32), *(each.steps for each in bins if column in each.columns)])
     )
-
-
-def format_of(data: bytes) -> str:
-    """What a model's JSON says that it is; empty for XGBoost's, and for what is no model."""
-    try:
-        fields = json.loads(data)
-    except (ValueError, RecursionError):
-        return ""
-    return str(fields.get("format", "")) if isinstance(fields, dict) else ""
 
 
 def is_scorecard(data: bytes) -> bool:

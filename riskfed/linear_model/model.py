@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from riskfed.errors import RegistryError
 from riskfed.linear_model.card import model_text
 from riskfed.linear_model.terms import LinearScore, Record
+from riskfed.model_format import format_of
 from riskfed.schema import Schema
 from riskfed.scorecard.points import ScoreScale
 
@@ -132,8 +133,4 @@ class VerticalLogisticModel(Record):
 
 def is_vertical_logistic(data: bytes) -> bool:
     """Whether a model's JSON is a `VerticalLogisticModel`'s, sound or not."""
-    try:
-        fields = json.loads(data)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(fields, dict) and fields.get("format") == FORMAT
+    return format_of(data) == FORMAT

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from riskfed.errors import RegistryError, RemoteProtocolError, SchemaError
 from riskfed.linear_model.card import part_text
 from riskfed.linear_model.terms import LinearScore
+from riskfed.model_format import format_of
 from riskfed.schema import Schema
 from riskfed.vertical_model import Answers, FeaturePart, check_identity
 
@@ -116,12 +117,7 @@ def read_part(data: bytes) -> Part:
     Raises:
         RegistryError: not a part.
     """
-    try:
-        fields = json.loads(data)
-    except (ValueError, RecursionError):
-        fields = None
-    linear = isinstance(fields, dict) and fields.get("format") == FORMAT
-    return ScorePart.from_bytes(data) if linear else FeaturePart.from_bytes(data)
+    return ScorePart.from_bytes(data) if format_of(data) == FORMAT else FeaturePart.from_bytes(data)
 
 
 def read_partial_score(answer: bytes) -> NDArray[np.float32]:

@@ -25,6 +25,7 @@ from riskfed.protocols.measuring.calibration_fit import MOST_ROUNDS as _CALIBRAT
 from riskfed.protocols.measuring.score_cells import FIRST_BITS
 from riskfed.protocols.order_search import FAN_OUT_BITS, KEY_BITS
 from riskfed.protocols.regression.variable_selection import most_selection_rounds
+from riskfed.protocols.transfer.encrypted_descent import EXCHANGES as _STEP_OF_TRANSFER
 
 _CANARY: Final = 1
 _CHECKPOINT: Final = 2
@@ -44,7 +45,6 @@ _LEVEL: Final = 4
 """Sums of its nodes, then their splits: asked for, and answered."""
 _DEFAULTS_BY_BIN: Final = 2
 _END_OF_EPOCH: Final = 2
-_STEP_OF_TRANSFER: Final = 3
 _FEATURES: Final = 100
 """Features of a schema, where neither job nor caller says how many may enter a scorecard."""
 _ROWS: Final = 100_000

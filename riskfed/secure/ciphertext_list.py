@@ -1,4 +1,4 @@
-"""Lists of Paillier ciphertexts as bytes: big-endian, each twice as long as the modulus."""
+"""Lists of Paillier ciphertexts: made of plaintexts, and as bytes: big-endian, each twice as long as the modulus."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ def modulus_bytes(key_bits: int) -> int:
 def ciphertext_bytes(key_bits: int) -> int:
     """Bytes of a ciphertext."""
     return 2 * modulus_bytes(key_bits)
+
+
+def encrypted(plaintexts: Sequence[int], powers: Sequence[mpz], n: mpz) -> list[mpz]:
+    """Ciphertexts of signed plaintexts, each with an n-th power of its own: (1 + n m) r^n mod n^2 (Paillier 1999)."""
+    square = n * n
+    return [(1 + n * m) * power % square for m, power in zip(plaintexts, powers, strict=True)]
 
 
 def join_ciphertexts(ciphertexts: Sequence[mpz], key_bits: int) -> bytes:

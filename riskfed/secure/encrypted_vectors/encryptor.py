@@ -15,6 +15,7 @@ from gmpy2 import mpz
 from numpy.typing import NDArray
 
 from riskfed.errors import LocalProtocolError, ProtectionError, RemoteProtocolError
+from riskfed.secure.ciphertext_list import encrypted
 from riskfed.secure.encrypted_vectors.layout import VectorLayout
 from riskfed.secure.encrypted_vectors.messages import (
     POWERS,
@@ -152,9 +153,7 @@ class VectorEncryptor:
         return most if bound is None else bound
 
     def _encrypt(self, plaintexts: Sequence[int]) -> list[mpz]:
-        n, square = self._side.n, self._side.n**2
-        powers = self._side.powers.draw_for_outsiders(len(plaintexts))
-        return [(1 + n * m) * power % square for m, power in zip(plaintexts, powers, strict=True)]
+        return encrypted(plaintexts, self._side.powers.draw_for_outsiders(len(plaintexts)), self._side.n)
 
     def __repr__(self) -> str:
         return f"VectorEncryptor({self._side.layout})"

@@ -12,6 +12,7 @@ from gmpy2 import mpz
 from numpy.typing import NDArray
 
 from riskfed.errors import ConfigurationError
+from riskfed.secure.ciphertext_list import encrypted
 from riskfed.secure.encrypted_vectors.encryptor import checked_values
 from riskfed.secure.encrypted_vectors.layout import VectorLayout
 from riskfed.secure.encrypted_vectors.messages import (
@@ -64,9 +65,8 @@ class VectorKey:
             LocalProtocolError: too many or too large values, or not integers.
         """
         listed = checked_values(values, self._layout)
-        plaintexts, n, square = self._layout.pack(listed), self._n, self._n * self._n
-        powers = self._key.obfuscators.draw(len(plaintexts))
-        ciphertexts = [(1 + n * m) * power % square for m, power in zip(plaintexts, powers, strict=True)]
+        plaintexts = self._layout.pack(listed)
+        ciphertexts = encrypted(plaintexts, self._key.obfuscators.draw(len(plaintexts)), self._n)
         return write_ciphertexts(VECTOR, ciphertexts, len(listed), self._layout)
 
     def open(self, question: bytes | memoryview) -> bytes:

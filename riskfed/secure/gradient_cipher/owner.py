@@ -6,13 +6,12 @@ with an n-th power of its own, exactly uniform (`riskfed.secure.obfuscator`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from gmpy2 import mpz
 from numpy.typing import NDArray
 
 from riskfed.errors import ConfigurationError
+from riskfed.secure.ciphertext_list import encrypted
 from riskfed.secure.gradient_cipher.layout import CipherLayout
 from riskfed.secure.gradient_cipher.messages import CELLS, ROWS, read_ciphertexts, write_ciphertexts, write_public
 from riskfed.secure.paillier import decrypt_raw
@@ -56,12 +55,8 @@ class GradientOwner:
             LocalProtocolError: unequal lengths, a negative h, or sums beyond the layout's bounds.
         """
         plaintexts = self._layout.pack_rows(g, h)
-        return write_ciphertexts(ROWS, self._encrypt(plaintexts), self._layout.key_bits)
-
-    def _encrypt(self, plaintexts: Sequence[int]) -> list[mpz]:
-        n, square = self._n, self._n * self._n
         powers = self._key.obfuscators.draw(len(plaintexts))
-        return [(1 + n * m) * power % square for m, power in zip(plaintexts, powers, strict=True)]
+        return write_ciphertexts(ROWS, encrypted(plaintexts, powers, self._n), self._layout.key_bits)
 
     def decrypt(self, answer: bytes, n_cells: int) -> NDArray[np.int64]:
         """The sums of g and h that an answer holds.
