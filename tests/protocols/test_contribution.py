@@ -14,6 +14,7 @@ from riskfed.protocols.contribution.in_step import in_step
 from riskfed.protocols.program import Program, Progress, Sum, run_alone
 from riskfed.protocols.records import Records
 from riskfed.protocols.release import ModelRelease
+from riskfed.protocols.rounds import most_rounds
 from riskfed.protocols.shared_cuts import shared_cuts
 from riskfed.simulation import simulate
 from riskfed.trees.reference import train_pooled
@@ -32,6 +33,12 @@ from tests.protocols.contributing import (
 )
 
 BANKS = honest(4, rows=300)
+
+
+def test_no_attempt_asks_more_often_than_its_bound() -> None:
+    most = most_rounds(JOB, len(SCHEMA.features), parties=3) - 1  # the canary
+    assert together(programs(honest(3)), most_sums=most)
+    assert not together(programs(honest(3)), most_sums=most // 2), "and the bound is no idle one"
 
 
 def with_(**banks: pd.DataFrame) -> dict[str, pd.DataFrame]:
